@@ -1,0 +1,142 @@
+#include "data/augment.h"
+
+#include "data/blur.h"
+#include "data/colour.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace cltrain {
+namespace {
+
+/// Places of the draws in the counter. Part of the format of experiments: never renumber.
+enum Site : uint32_t {
+  kCrop = 0,
+  kFlip = 1,
+  kJitter = 2,
+  kOrder = 3,
+  kBrightness = 4,
+  kContrast = 5,
+  kSaturation = 6,
+  kHue = 7,
+  kGray = 8,
+  kBlur = 9,
+  kSigma = 10,
+};
+
+/// Python's round(): halves go to the even neighbour.
+int64_t round_even(double value) {
+  return static_cast<int64_t>(std::nearbyint(value));
+}
+
+/// The largest crop of an allowed ratio, in the middle.
+Box central_crop(const AugmentOptions& options, int64_t height, int64_t width) {
+  const double ratio = static_cast<double>(width) / static_cast<double>(height);
+  Box box{0, 0, height, width};
+  if (ratio < options.ratio_min)
+    box.height = round_even(static_cast<double>(width) / options.ratio_min);
+  else if (ratio > options.ratio_max)
+    box.width = round_even(static_cast<double>(height) * options.ratio_max);
+  box.height = std::clamp<int64_t>(box.height, 1, height);
+  box.width = std::clamp<int64_t>(box.width, 1, width);
+  box.top = (height - box.height) / 2;
+  box.left = (width - box.width) / 2;
+  return box;
+}
+
+Box draw_crop(const AugmentOptions& options, int64_t height, int64_t width, KeyedStream stream) {
+  const double area = static_cast<double>(height) * static_cast<double>(width);
+  const double log_low = std::log(options.ratio_min), log_high = std::log(options.ratio_max);
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double target = area * stream.uniform(options.crop_scale_min, options.crop_scale_max);
+    const double ratio = std::exp(stream.uniform(log_low, log_high));
+    const int64_t crop_width = round_even(std::sqrt(target * ratio));
+    const int64_t crop_height = round_even(std::sqrt(target / ratio));
+    if (crop_width < 1 || crop_width > width || crop_height < 1 || crop_height > height) continue;
+    const auto top = stream.below(static_cast<uint64_t>(height - crop_height + 1));
+    const auto left = stream.below(static_cast<uint64_t>(width - crop_width + 1));
+    return {static_cast<int64_t>(top), static_cast<int64_t>(left), crop_height, crop_width};
+  }
+  return central_crop(options, height, width);
+}
+
+void jitter(Planes& picture, const ViewDraw& draw) {
+  for (const int which : draw.order) {
+    if (which == 0) adjust_brightness(picture, draw.brightness);
+    if (which == 1) adjust_contrast(picture, draw.contrast);
+    if (which == 2) adjust_saturation(picture, draw.saturation);
+    if (which == 3) adjust_hue(picture, draw.hue);
+  }
+}
+
+void normalise(const Planes& picture, const AugmentOptions& options, float* out) {
+  for (int channel = 0; channel < 3; ++channel) {
+    const auto mean = static_cast<float>(options.mean[static_cast<size_t>(channel)]);
+    const auto deviation = static_cast<float>(options.std[static_cast<size_t>(channel)]);
+    std::array<float, 256> table;
+    for (size_t value = 0; value < 256; ++value)
+      table[value] = (static_cast<float>(value) / 255.0f - mean) / deviation;
+    const uint8_t* plane = picture.plane(channel);
+    for (int64_t at = 0; at < picture.area(); ++at) *out++ = table[plane[at]];
+  }
+}
+
+}  // namespace
+
+ViewDraw draw_view(const AugmentOptions& options, int64_t image_height, int64_t image_width,
+                   PhiloxKey key, uint64_t sample_id, uint32_t view) {
+  const auto at = [&](Site site) { return KeyedStream(key, sample_id, view, site); };
+  const auto factor = [&](Site site, double strength) {
+    return at(site).uniform(std::max(0.0, 1 - strength), 1 + strength);
+  };
+  ViewDraw draw;
+  draw.crop = draw_crop(options, image_height, image_width, at(kCrop));
+  draw.flip = at(kFlip).chance(options.flip);
+  draw.jitter = at(kJitter).chance(options.jitter_probability);
+  KeyedStream order = at(kOrder);
+  for (uint64_t last = 3; last > 0; --last)
+    std::swap(draw.order[last], draw.order[order.below(last + 1)]);
+  draw.brightness = factor(kBrightness, options.brightness);
+  draw.contrast = factor(kContrast, options.contrast);
+  draw.saturation = factor(kSaturation, options.saturation);
+  draw.hue = at(kHue).uniform(-options.hue, options.hue);
+  draw.gray = at(kGray).chance(options.gray);
+  draw.blur = at(kBlur).chance(options.blur);
+  draw.sigma = at(kSigma).uniform(options.blur_sigma_min, options.blur_sigma_max);
+  return draw;
+}
+
+void apply_view(const Image& image, const ViewDraw& draw, const AugmentOptions& options,
+                float* out) {
+  Planes picture = resample(image, {.crop = draw.crop,
+                                    .resized_height = options.size,
+                                    .resized_width = options.size,
+                                    .side = options.size,
+                                    .flip = draw.flip});
+  if (draw.jitter) jitter(picture, draw);
+  if (draw.gray) make_gray(picture);
+  if (draw.blur) gaussian_blur(picture, blur_kernel_size(options), draw.sigma);
+  normalise(picture, options, out);
+}
+
+void plain_view(const Image& image, const AugmentOptions& options, float* out) {
+  const int64_t size = options.size;
+  const bool margin = size > 64 && !(image.height == size && image.width == size);
+  const int64_t shorter = margin ? round_even(static_cast<double>(size) * 256 / 224) : size;
+  int64_t height = shorter, width = shorter;
+  // torchvision's Resize: the longer side is cut to a whole number, not rounded.
+  if (image.height < image.width)
+    width = shorter * image.width / image.height;
+  else
+    height = shorter * image.height / image.width;
+  const Planes picture = resample(image, {.crop = {0, 0, image.height, image.width},
+                                          .resized_height = height,
+                                          .resized_width = width,
+                                          .top = round_even(static_cast<double>(height - size) / 2),
+                                          .left = round_even(static_cast<double>(width - size) / 2),
+                                          .side = size});
+  normalise(picture, options, out);
+}
+
+}  // namespace cltrain

@@ -1,0 +1,205 @@
+#include "data/loader.h"
+
+#include "data/augment.h"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <ATen/ops/empty.h>
+
+namespace cltrain {
+namespace {
+
+void require(bool allowed, const std::string& name, int64_t value, const std::string& range) {
+  if (!allowed)
+    throw std::invalid_argument("loader: " + name + " = " + std::to_string(value) +
+                                "; allowed: " + range);
+}
+
+/// Checked before the member that is computed from it.
+int64_t checked_steps(const Dataset& dataset, const LoaderOptions& options,
+                      const AugmentOptions& augment) {
+  require(options.global_batch >= 1, "train.global_batch", options.global_batch, "1 or more");
+  require(options.workers >= 1, "workers", options.workers, "1 or more");
+  require(options.prefetch >= 1, "data.prefetch", options.prefetch, "1 or more");
+  require(options.views >= 1 && options.views <= 16, "views", options.views, "1 to 16");
+  require(options.rank >= 0 && options.rank < options.world_size, "rank", options.rank,
+          "0 to " + std::to_string(options.world_size - 1));
+  std::string found;
+  for (const std::string& problem : problems(augment))
+    found += (found.empty() ? "" : "\n") + problem;
+  if (!found.empty()) throw std::invalid_argument(found);
+  const int64_t steps = steps_per_epoch(dataset.size(), options.global_batch, options.drop_last);
+  if (steps < 1)
+    throw DataError(
+        dataset.describe() + ": " + std::to_string(dataset.size()) +
+        " images give no batch of train.global_batch=" + std::to_string(options.global_batch) +
+        (options.drop_last ? " with data.drop_last=true: set it to false, or take a "
+                             "smaller global batch"
+                           : ""));
+  return steps;
+}
+
+at::Tensor empty_int64(int64_t rows) {
+  return at::empty({rows}, at::kLong);
+}
+
+}  // namespace
+
+/// One batch in the making. The main thread writes it before it is queued; afterwards the counters
+/// and the error belong to the loader's mutex, and each row of the views to the worker that took
+/// it.
+struct Loader::Job {
+  Batch batch;
+  std::vector<int64_t> positions;
+  std::vector<float*> views;  // data of batch.tensors
+  PhiloxKey key{};
+  int64_t rows = 0;
+  int64_t taken = 0, done = 0;
+  int64_t error_row = 0;
+  std::exception_ptr error;  // of the lowest row that failed
+};
+
+Loader::Loader(const Dataset& dataset, LoaderOptions options, AugmentOptions augment)
+    : dataset_(dataset),
+      options_(options),
+      augment_(std::move(augment)),
+      steps_per_epoch_(checked_steps(dataset, options_, augment_)) {
+  fill_queue();
+  for (int64_t worker = 0; worker < options_.workers; ++worker)
+    workers_.emplace_back([this] { work(); });
+}
+
+Loader::~Loader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  rows_wanted_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+std::shared_ptr<Loader::Job> Loader::open(int64_t step) {
+  const int64_t epoch = step / steps_per_epoch_;
+  if (epoch != order_epoch_) {
+    order_ = epoch_order(options_.seed, epoch, dataset_.size());
+    order_epoch_ = epoch;
+  }
+  const int64_t begin = step % steps_per_epoch_ * options_.global_batch;
+  const int64_t global_rows = std::min(options_.global_batch, dataset_.size() - begin);
+  const RowRange share = rank_share(global_rows, options_.rank, options_.world_size);
+  auto job = std::make_shared<Job>();
+  job->rows = share.count();
+  job->positions.assign(order_.begin() + begin + share.begin, order_.begin() + begin + share.end);
+  job->key = random_key(options_.seed, Purpose::kAugmentation, static_cast<uint64_t>(epoch));
+  Batch& batch = job->batch;
+  batch.step = step;
+  batch.epoch = epoch;
+  batch.global_rows = global_rows;
+  batch.first_row = share.begin;
+  batch.ids = empty_int64(job->rows);
+  batch.positions = empty_int64(job->rows);
+  if (dataset_.classes() > 0) batch.labels = empty_int64(job->rows);
+  for (int64_t row = 0; row < job->rows; ++row) {
+    const int64_t position = job->positions[static_cast<size_t>(row)];
+    batch.positions.mutable_data_ptr<int64_t>()[row] = position;
+    batch.ids.mutable_data_ptr<int64_t>()[row] = dataset_.source_id(position);
+    if (batch.labels.defined())
+      batch.labels.mutable_data_ptr<int64_t>()[row] = dataset_.label(position);
+  }
+  for (int64_t view = 0; view < options_.views; ++view) {
+    at::Tensor pictures = at::empty({job->rows, 3, augment_.size, augment_.size}, at::kFloat);
+    job->views.push_back(pictures.mutable_data_ptr<float>());
+    batch.tensors.emplace("view" + std::to_string(view), std::move(pictures));
+  }
+  return job;
+}
+
+void Loader::fill_queue() {
+  for (;;) {
+    int64_t step;
+    {
+      const std::lock_guard lock(mutex_);
+      if (static_cast<int64_t>(queue_.size()) >= options_.prefetch) return;
+      step = position_ + static_cast<int64_t>(queue_.size());
+    }
+    // Only this thread adds to the queue, so the lock is not needed while the job is opened.
+    std::shared_ptr<Job> job = open(step);
+    {
+      const std::lock_guard lock(mutex_);
+      queue_.push_back(std::move(job));
+    }
+    rows_wanted_.notify_all();
+  }
+}
+
+Batch Loader::next() {
+  std::shared_ptr<Job> job;
+  {
+    std::unique_lock lock(mutex_);
+    job = queue_.front();
+    rows_done_.wait(lock, [&] { return job->done == job->rows; });
+    if (job->error) std::rethrow_exception(job->error);
+    queue_.pop_front();
+    ++position_;
+  }
+  fill_queue();
+  return std::move(job->batch);
+}
+
+void Loader::seek(int64_t step) {
+  require(step >= 0, "seek to step", step, "0 or more");
+  {
+    // Workers that are in the middle of a row hold their job alive and finish it unseen.
+    const std::lock_guard lock(mutex_);
+    queue_.clear();
+    position_ = step;
+  }
+  fill_queue();
+}
+
+void Loader::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    std::shared_ptr<Job> job;
+    rows_wanted_.wait(lock, [&] {
+      if (stop_) return true;
+      const auto open = std::find_if(queue_.begin(), queue_.end(),
+                                     [](const auto& each) { return each->taken < each->rows; });
+      if (open == queue_.end()) return false;
+      job = *open;
+      return true;
+    });
+    if (stop_) return;
+    const int64_t row = job->taken++;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      make_row(*job, row);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error && (!job->error || row < job->error_row)) {
+      job->error = error;
+      job->error_row = row;
+    }
+    if (++job->done == job->rows) rows_done_.notify_all();
+  }
+}
+
+void Loader::make_row(const Job& job, int64_t row) const {
+  const int64_t position = job.positions[static_cast<size_t>(row)];
+  const Image image = dataset_.image(position);
+  const auto sample_id = static_cast<uint64_t>(dataset_.source_id(position));
+  for (size_t view = 0; view < job.views.size(); ++view) {
+    const ViewDraw draw = draw_view(augment_, image.height, image.width, job.key, sample_id,
+                                    static_cast<uint32_t>(view));
+    apply_view(image, draw, augment_, job.views[view] + row * 3 * augment_.size * augment_.size);
+  }
+}
+
+}  // namespace cltrain

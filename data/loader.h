@@ -1,0 +1,82 @@
+// Makes this rank's share of every global batch, ahead of the step that wants it.
+//
+// Worker threads share each batch row by row (one row: decode, then all its views), so that one
+// batch is ready as early as possible; up to `prefetch` batches are in the making or waiting. The
+// main thread opens them (order, tensors, labels) and workers only read the data set and write
+// plain memory: no torch call is made outside the main thread.
+//
+// The global batch depends on (seed, step, data set, options) alone: not on timing, nor on the
+// number of workers or ranks; ranks only split it. Step s is batch s mod steps_per_epoch of epoch
+// s / steps_per_epoch. There is no state to save beyond position().
+//
+// One loader a rank; its functions belong to one thread. An exception of the data set in a worker
+// comes out of the next() that would have given that batch, and of every next() until seek(). The
+// destructor waits for the rows that are being made, no more.
+#pragma once
+
+#include "data/batch.h"
+#include "data/dataset.h"
+#include "data/options.h"
+#include "data/sampler.h"
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace cltrain {
+
+struct LoaderOptions {
+  uint64_t seed = 1;
+  int64_t global_batch = 256;
+  bool drop_last = false;
+  int64_t workers = 1;   ///< threads, >= 1 (data.workers = 0 is resolved by the launcher)
+  int64_t prefetch = 4;  ///< batches, >= 1
+  int rank = 0, world_size = 1;
+  int64_t views = 2;  ///< 1 to 16
+};
+
+class Loader {
+ public:
+  /// `dataset` must outlive the loader. Throws std::invalid_argument for options out of range, and
+  /// DataError when the data set gives no batch at all (empty, or too small with drop_last).
+  Loader(const Dataset& dataset, LoaderOptions options, AugmentOptions augment);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The batch of step position(); waits until its rows are ready.
+  Batch next();
+  /// The step whose batch next() gives: batches given out so far, or what seek() set.
+  int64_t position() const { return position_; }
+  /// Continues at `step` >= 0: next() then gives exactly what an uninterrupted run gets there.
+  void seek(int64_t step);
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+
+ private:
+  struct Job;
+
+  std::shared_ptr<Job> open(int64_t step);
+  void fill_queue();
+  void work();
+  void make_row(const Job& job, int64_t row) const;
+
+  const Dataset& dataset_;
+  const LoaderOptions options_;
+  const AugmentOptions augment_;
+  const int64_t steps_per_epoch_;
+  int64_t position_ = 0;
+  int64_t order_epoch_ = -1;
+  std::vector<int64_t> order_;  // of order_epoch_
+
+  std::mutex mutex_;  // guards what follows and the counters of the jobs
+  std::condition_variable rows_wanted_, rows_done_;
+  std::deque<std::shared_ptr<Job>> queue_;  // steps position_, position_ + 1, ...
+  bool stop_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace cltrain

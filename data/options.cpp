@@ -1,0 +1,138 @@
+#include "data/options.h"
+
+#include "data/registry.h"
+
+namespace cltrain {
+namespace {
+
+std::string number(double value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+void check_order(std::vector<std::string>& found, const std::string& low_name, double low,
+                 const std::string& high_name, double high) {
+  if (low <= high) return;
+  found.push_back(low_name + " = " + number(low) + " is larger than " + high_name + " = " +
+                  number(high) + ": exchange them, or set both");
+}
+
+void check_channels(std::vector<std::string>& found, const std::string& name,
+                    const std::vector<double>& values) {
+  if (values.size() == 3) return;
+  found.push_back(name + " has " + std::to_string(values.size()) +
+                  " numbers; allowed: 3, for red, green and blue");
+}
+
+}  // namespace
+
+void describe(OptionTable& table, DataOptions& options) {
+  std::vector<std::string> names;
+  for (const DataSetRow& row : data_set_table()) names.push_back(row.name);
+  table.add("data.name", options.name, {.doc = "the data set", .choices = names});
+  table.add(
+      "data.root", options.root,
+      {.doc = "folder of the data set; empty: the data set's default folder, where it has one",
+       .safe_to_change = true});
+  table.add("data.train", options.train,
+            {.doc = "image_folder: folder of the training images instead of data.root/train"});
+  table.add("data.val", options.val,
+            {.doc = "image_folder: folder of the evaluation images instead of data.root/val"});
+  table.add("data.index_list", options.index_list,
+            {.doc = "a .npy file of the training ids to use (1-D int64 or int32, official order); "
+                    "empty: all"});
+  table.add("data.workers", options.workers,
+            {.doc = "loader threads a rank; 0: this rank's share of the node's cores",
+             .unit = "threads",
+             .min = 0,
+             .max = 256,
+             .safe_to_change = true});
+  table.add("data.prefetch", options.prefetch,
+            {.doc = "batches prepared ahead of the step",
+             .unit = "batches",
+             .min = 1,
+             .max = 1024,
+             .safe_to_change = true});
+  table.add("data.drop_last", options.drop_last,
+            {.doc = "leave out the last batch of an epoch when it is short"});
+}
+
+void describe(OptionTable& table, AugmentOptions& options) {
+  const auto probability = [&](const char* name, double& field, const char* doc) {
+    table.add(name, field, {.doc = doc, .min = 0, .max = 1});
+  };
+  const auto above_zero = [&](const char* name, double& field, const char* doc, double max,
+                              const char* unit = "") {
+    table.add(name, field, {.doc = doc, .unit = unit, .min = 0, .max = max, .above_min = true});
+  };
+  const auto strength = [&](const char* name, double& field, const char* doc, double max) {
+    table.add(name, field, {.doc = doc, .min = 0, .max = max});
+  };
+  table.add("augment.size", options.size,
+            {.doc = "side of a view", .unit = "pixels", .min = 1, .max = 4096});
+  above_zero("augment.crop_scale_min", options.crop_scale_min,
+             "smallest share of the area in a crop", 1);
+  above_zero("augment.crop_scale_max", options.crop_scale_max,
+             "largest share of the area in a crop", 1);
+  above_zero("augment.ratio_min", options.ratio_min, "smallest width / height of a crop", 100);
+  above_zero("augment.ratio_max", options.ratio_max, "largest width / height of a crop", 100);
+  probability("augment.flip", options.flip, "probability of a horizontal flip");
+  probability("augment.jitter_probability", options.jitter_probability,
+              "probability of the colour jitter as a whole");
+  strength("augment.brightness", options.brightness, "brightness factor within 1 - x to 1 + x", 10);
+  strength("augment.contrast", options.contrast, "contrast factor within 1 - x to 1 + x", 10);
+  strength("augment.saturation", options.saturation, "saturation factor within 1 - x to 1 + x", 10);
+  strength("augment.hue", options.hue, "hue turned by -x to x of the colour circle", 0.5);
+  probability("augment.gray", options.gray, "probability of grey");
+  probability("augment.blur", options.blur, "probability of Gaussian blur");
+  above_zero("augment.blur_sigma_min", options.blur_sigma_min, "smallest sigma of the blur", 100,
+             "pixels");
+  above_zero("augment.blur_sigma_max", options.blur_sigma_max, "largest sigma of the blur", 100,
+             "pixels");
+  table.add("augment.blur_kernel", options.blur_kernel,
+            {.doc = "width of the blur kernel, odd; 0: augment.size / 10, made odd",
+             .unit = "pixels",
+             .min = 0,
+             .max = 1023});
+  table.add("augment.mean", options.mean,
+            {.doc = "mean of red, green and blue that is subtracted, of values in 0..1"});
+  table.add("augment.std", options.std,
+            {.doc = "standard deviation of red, green and blue that is divided by",
+             .min = 0,
+             .above_min = true});
+}
+
+int64_t blur_kernel_size(const AugmentOptions& options) {
+  return options.blur_kernel > 0 ? options.blur_kernel : (options.size / 10) | 1;
+}
+
+std::vector<std::string> problems(const AugmentOptions& options) {
+  std::vector<std::string> found;
+  if (options.size < 1)
+    found.push_back("augment.size = " + std::to_string(options.size) + "; allowed: 1 or more");
+  check_order(found, "augment.crop_scale_min", options.crop_scale_min, "augment.crop_scale_max",
+              options.crop_scale_max);
+  check_order(found, "augment.ratio_min", options.ratio_min, "augment.ratio_max",
+              options.ratio_max);
+  check_order(found, "augment.blur_sigma_min", options.blur_sigma_min, "augment.blur_sigma_max",
+              options.blur_sigma_max);
+  check_channels(found, "augment.mean", options.mean);
+  check_channels(found, "augment.std", options.std);
+  for (const double deviation : options.std)
+    if (!(deviation > 0))
+      found.push_back("augment.std has the value " + number(deviation) + "; allowed: above 0");
+  const int64_t kernel = blur_kernel_size(options);
+  if (kernel % 2 == 0)
+    found.push_back("augment.blur_kernel = " + std::to_string(kernel) +
+                    " is even; allowed: odd numbers, or 0 for augment.size / 10 made odd");
+  // Reflection needs a pixel beyond the edge for each pixel of the kernel's half.
+  if (kernel / 2 >= options.size && options.blur > 0)
+    found.push_back("augment.blur_kernel = " + std::to_string(kernel) +
+                    " is too wide for views of augment.size = " + std::to_string(options.size) +
+                    "; allowed: up to " + std::to_string(2 * options.size - 1));
+  return found;
+}
+
+}  // namespace cltrain

@@ -1,0 +1,51 @@
+// Options of the data room: where the images come from (`data.*`) and how views are made of them
+// (`augment.*`). describe() is the only declaration of their names, ranges and meanings.
+//
+// Filled before MPI starts, on every rank; plain values afterwards, safe to read from any thread.
+#pragma once
+
+#include "configs/option_table.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cltrain {
+
+struct DataOptions {
+  std::string name = "fashion_mnist";  ///< a row of data_set_table() in data/registry.h
+  std::string root = "";               ///< folder of the data set; empty: the set's own default
+  std::string train = "", val = "";    ///< image_folder only: folders that replace root/train, /val
+  std::string index_list = "";         ///< .npy of training ids, or empty: every training image
+  int64_t workers = 0;                 ///< loader threads a rank; 0: this rank's share of the cores
+  int64_t prefetch = 4;                ///< batches prepared ahead of the step
+  bool drop_last = false;              ///< leave out the short last batch of an epoch
+};
+
+/// SimCLR's augmentation with torchvision's parameters. The colour defaults are strength 1.
+struct AugmentOptions {
+  int64_t size = 28;  ///< side of a view, pixels
+  double crop_scale_min = 0.08, crop_scale_max = 1.0;
+  double ratio_min = 3.0 / 4.0, ratio_max = 4.0 / 3.0;
+  double flip = 0.5;
+  double jitter_probability = 0.8;
+  double brightness = 0.8, contrast = 0.8, saturation = 0.8, hue = 0.2;
+  double gray = 0.2;
+  double blur = 0.5;
+  double blur_sigma_min = 0.1, blur_sigma_max = 2.0;
+  int64_t blur_kernel = 0;  ///< 0: size / 10, made odd
+  std::vector<double> mean = {0.485, 0.456, 0.406};
+  std::vector<double> std = {0.229, 0.224, 0.225};
+};
+
+void describe(OptionTable& table, DataOptions& options);
+void describe(OptionTable& table, AugmentOptions& options);
+
+/// What one range cannot say: pairs out of order, an even blur kernel, a kernel wider than the
+/// view, lists that are not three long. One sentence a mistake; empty when all is well.
+std::vector<std::string> problems(const AugmentOptions& options);
+
+/// The blur kernel in use: blur_kernel, or size / 10 made odd.
+int64_t blur_kernel_size(const AugmentOptions& options);
+
+}  // namespace cltrain

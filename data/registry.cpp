@@ -1,0 +1,84 @@
+#include "data/registry.h"
+
+#include "data/cifar.h"
+#include "data/files.h"
+#include "data/idx.h"
+#include "data/image_folder.h"
+#include "data/npy.h"
+#include "data/subset.h"
+
+#include <filesystem>
+
+namespace cltrain {
+namespace {
+
+constexpr const char* kFashionFolder = "/usr/share/datasets/fashion-mnist";
+constexpr const char* kIdxFiles =
+    "train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-images-idx3-ubyte[.gz] and "
+    "t10k-labels-idx1-ubyte[.gz]";
+
+DatasetPair open_fashion(const DataOptions& options) {
+  const std::string root = options.root.empty() ? kFashionFolder : options.root;
+  const std::string advice = std::string(
+                                 "install it with `apt-get install dataset-fashion-mnist` "
+                                 "(Debian, Ubuntu), or put the four IDX files ") +
+                             kIdxFiles + " in a folder and set data.root=FOLDER";
+  std::error_code error;
+  if (!std::filesystem::is_directory(root, error))
+    throw DataError(root + ": no such folder, expected Fashion-MNIST there; " + advice);
+  return {open_idx(root, true, "Fashion-MNIST", advice),
+          open_idx(root, false, "Fashion-MNIST", advice), ""};
+}
+
+DatasetPair open_mnist(const DataOptions& options) {
+  require_folder(options.root, "data.root", std::string("MNIST's four IDX files ") + kIdxFiles);
+  const std::string advice =
+      std::string("put the four IDX files ") + kIdxFiles + " in a folder and set data.root=FOLDER";
+  return {open_idx(options.root, true, "MNIST", advice),
+          open_idx(options.root, false, "MNIST", advice), ""};
+}
+
+DatasetPair open_cifar_pair(const DataOptions& options, int classes) {
+  require_folder(options.root, "data.root",
+                 "the binary version of CIFAR-" + std::to_string(classes));
+  return {open_cifar(options.root, true, classes), open_cifar(options.root, false, classes), ""};
+}
+
+DatasetPair open_whole(const DataOptions& options) {
+  if (options.name == "fashion_mnist") return open_fashion(options);
+  if (options.name == "mnist") return open_mnist(options);
+  if (options.name == "cifar10") return open_cifar_pair(options, 10);
+  if (options.name == "cifar100") return open_cifar_pair(options, 100);
+  if (options.name == "image_folder")
+    return open_image_folders(options.root, options.train, options.val);
+  std::string names;
+  for (const DataSetRow& row : data_set_table()) names += (names.empty() ? "" : ", ") + row.name;
+  throw DataError("data.name=" + options.name + ": no such data set; allowed: " + names);
+}
+
+}  // namespace
+
+const std::vector<DataSetRow>& data_set_table() {
+  static const std::vector<DataSetRow> table = {
+      {"fashion_mnist", "Fashion-MNIST, 60,000 + 10,000 grey images 28 x 28 (IDX, gz or plain)"},
+      {"mnist", "MNIST, 60,000 + 10,000 grey digits 28 x 28 (IDX, gz or plain)"},
+      {"cifar10", "CIFAR-10, 50,000 + 10,000 images 32 x 32 (official binary version)"},
+      {"cifar100", "CIFAR-100, 50,000 + 10,000 images 32 x 32, fine labels (binary version)"},
+      {"image_folder", "JPEG and PNG files; sub-folders are classes; train/ and val/ if present"},
+  };
+  return table;
+}
+
+DatasetPair open_datasets(const DataOptions& options) {
+  if (options.name != "image_folder" && !(options.train.empty() && options.val.empty()))
+    throw DataError("data.train=" + options.train + " data.val=" + options.val +
+                    ": only image_folder takes these, and data.name=" + options.name +
+                    "; set data.root instead");
+  DatasetPair pair = open_whole(options);
+  if (!options.index_list.empty())
+    pair.train =
+        pick(std::move(pair.train), read_npy_integers(options.index_list), options.index_list);
+  return pair;
+}
+
+}  // namespace cltrain

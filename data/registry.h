@@ -1,0 +1,30 @@
+// The data sets that exist, and the one function that opens them.
+//
+// Called once at start-up, on every rank, from the main thread. Throws DataError.
+#pragma once
+
+#include "data/dataset.h"
+#include "data/options.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace cltrain {
+
+struct DataSetRow {
+  std::string name;  ///< the value of data.name
+  std::string what;  ///< one line for people
+};
+
+const std::vector<DataSetRow>& data_set_table();
+
+struct DatasetPair {
+  std::unique_ptr<Dataset> train;
+  std::unique_ptr<Dataset> test;  ///< null: evaluation by labels is off, and `note` says why
+  std::string note;               ///< for the start-up print; empty when there is nothing to say
+};
+
+DatasetPair open_datasets(const DataOptions& options);
+
+}  // namespace cltrain

@@ -1,0 +1,17 @@
+// Options of the room dist/: where the ranks compute and how long they wait for each other.
+#pragma once
+
+#include <string>
+
+#include "configs/option_table.h"
+
+namespace cltrain {
+
+struct DistOptions {
+  std::string device = "auto";
+  double timeout = 600;
+};
+
+void describe(OptionTable& table, DistOptions& options);
+
+}  // namespace cltrain

@@ -1,0 +1,25 @@
+// Batch normalisation over the rows of all ranks, weighted by count: statistics, and so gradients,
+// are those of one process that holds every row. A rank without rows takes part with count 0.
+// Own autograd function; two collectives a call (an all-gather of moments forward, an all-reduce of
+// two sums backward). With `communicator` of one rank, or null, the statistics are the local rows'.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "dist/communicator.h"
+
+namespace cltrain {
+
+/// Statistics of one forward pass, for the running averages; detached, float64.
+struct BatchStatistics {
+  at::Tensor mean;              ///< [C]
+  at::Tensor unbiased_variance; ///< [C]: sum of squares / (count - 1)
+};
+
+/// x [N, C, ...] -> the same shape. weight and bias [C] or undefined; their gradients are this
+/// rank's share (GradientSum adds the ranks). Fills `statistics`.
+at::Tensor sync_batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double epsilon, const Communicator* communicator,
+                           BatchStatistics& statistics);
+
+}  // namespace cltrain

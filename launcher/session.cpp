@@ -1,0 +1,123 @@
+#include "launcher/session.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "data/loader.h"
+#include "data/registry.h"
+#include "dist/communicator.h"
+#include "dist/exit_codes.h"
+#include "launcher/build_info.h"
+#include "launcher/start_up.h"
+#include "models/nets/layers.h"
+#include "models/registry.h"
+#include "monitoring/console.h"
+#include "monitoring/jsonl.h"
+#include "monitoring/prometheus.h"
+#include "train/run_directory.h"
+#include "train/summary.h"
+#include "train/trainer.h"
+
+namespace cltrain {
+namespace {
+
+void say(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// The listeners of rank 0. The step log is cut to the step that the run continues at.
+void open_sinks(Sinks& sinks, const Options& options, const World& world, int64_t resume_step,
+                int64_t total_steps) {
+  const std::filesystem::path dir = options.train.run.dir;
+  sinks.add(std::make_unique<JsonlSink>(dir / "metrics.jsonl", resume_step));
+  if (options.metrics.progress)
+    sinks.add(std::make_unique<ConsoleSink>(
+        stdout, ConsoleSettings{.terminal = shown_on_terminal(stdout),
+                                .total_steps = total_steps,
+                                .seconds_between_lines = options.metrics.progress_seconds}));
+  if (!options.metrics.enabled) return;
+  auto prometheus = std::make_unique<PrometheusSink>(
+      options.metrics, RunInfo{.version = version(),
+                               .commit = commit(),
+                               .torch = torch_version(),
+                               .run = options.train.run.dir,
+                               .method = options.method.name,
+                               .dataset = options.data.name,
+                               .ranks = world.size});
+  if (prometheus->port() > 0)
+    say("  metrics      http://" + options.metrics.bind + ":" +
+        std::to_string(prometheus->port()) + "/metrics\n");
+  else
+    say(prometheus->warning() + "\n");
+  sinks.add(std::move(prometheus));
+}
+
+/// Whether rank 0 found the run finished, on every rank.
+bool already_finished(const World& world, const Communicator& control,
+                      const std::filesystem::path& dir, int64_t total_steps) {
+  int64_t finished = 0;
+  if (world.rank == 0) finished = finished_steps(dir).value_or(-1) >= total_steps;
+  return control.all_gather_count(finished).front() != 0;
+}
+
+}  // namespace
+
+int train(const Options& options, const OptionTable& table, const ResolvedConfig& config,
+          const World& world) {
+  set_numerics(options.train.run);
+  const Communicators communicators = open_communicators(world);
+  const std::filesystem::path dir = options.train.run.dir;
+  const DatasetPair data = open_datasets(options.data);
+  std::unique_ptr<RunDirectory> run;
+  if (world.rank == 0) run = std::make_unique<RunDirectory>(dir, table);
+
+  const auto seed = static_cast<uint64_t>(options.train.run.seed);
+  const auto type = options.train.run.dtype == "float64" ? at::kDouble : at::kFloat;
+  const auto method = make_method(options.method, seed, *communicators.loss);
+  move_to(*method, world.device, type);
+
+  const int64_t workers =
+      options.data.workers > 0 ? options.data.workers : std::max(1, world.cores);
+  Loader loader(*data.train,
+                {.seed = seed,
+                 .global_batch = options.train.train.global_batch,
+                 .drop_last = options.data.drop_last,
+                 .workers = workers,
+                 .prefetch = options.data.prefetch,
+                 .rank = world.rank,
+                 .world_size = world.size},
+                options.augment);
+  Evaluation evaluation({world, communicators, options.eval, data, options.augment, type, workers});
+  const CheckpointStore checkpoints(dir / "checkpoints", options.train.checkpoint.keep,
+                                    [](const std::string& text) { say(text + "\n"); });
+  Sinks sinks;
+  Trainer trainer({world, communicators, options.train, *method, loader, evaluation, checkpoints,
+                   dir, options.method.name, config.stem, sinks, environment_of(world)});
+  const int64_t total = trainer.total_steps();
+  if (world.rank == 0) {
+    say(start_up_text(options, world, data, *method, loader.steps_per_epoch(), total));
+    for (const std::string& note : run->notes()) say("  note         " + note + "\n");
+  }
+  if (already_finished(world, *communicators.control, dir, total)) {
+    if (world.rank == 0)
+      say("this run is finished (" + std::to_string(total) +
+          " steps); for more, raise train.epochs or train.steps, or set another run.dir\n" +
+          results_table(dir));
+    return kDone;
+  }
+  const int64_t resumed = trainer.resume();
+  if (world.rank == 0) {
+    open_sinks(sinks, options, world, resumed, total);
+    if (resumed > 0) say("resumed at step " + std::to_string(resumed) + "\n");
+  }
+  const int code = trainer.run();
+  sinks.close();
+  if (world.rank == 0 && code == kStoppedWithCheckpoint)
+    say("stopped with a checkpoint, run me again\n");
+  if (world.rank == 0 && code == kDone)
+    say(results_table(dir) + "finished; summary in " + (dir / "summary.json").string() + "\n");
+  return code;
+}
+
+}  // namespace cltrain

@@ -1,0 +1,233 @@
+# Set-up shared by quickstart.sh, test.sh and .ci/run, which source this file from the root of the
+# repository under `set -euo pipefail`. Every step looks first whether its work is done, so a call
+# takes up where an earlier one stopped. Commands that change something are printed before they run.
+#
+#   CLTRAIN_CACHE   LibTorch and ccache, shared by all clones; default ~/.cache/cltrain
+#   CLTRAIN_JOBS    parallel compilations; default: as many as cores and memory allow
+# shellcheck shell=bash
+
+CLTRAIN_CACHE=${CLTRAIN_CACHE:-$HOME/.cache/cltrain}
+torch_version=2.11.0
+
+# What the build and the run need, as Debian and Ubuntu name it.
+build_packages=(g++ cmake ninja-build ccache git python3 python3-pip openmpi-bin libopenmpi-dev
+  libyaml-cpp-dev prometheus-cpp-dev libcpp-httplib-dev nlohmann-json3-dev libfaiss-dev liblapack-dev
+  libopenblas-openmp-dev libjpeg-dev libpng-dev zlib1g-dev libssl-dev libgtest-dev)
+# What the tests need besides: the promtool and server of prometheus, image files made by Python.
+test_packages=(prometheus curl python3-pil)
+# What ./test.sh --full needs besides: a Slurm of one node.
+full_test_packages=(slurmctld slurmd slurm-client munge iproute2 util-linux)
+
+# --- talking --------------------------------------------------------------------------------------
+if [ -t 1 ]; then
+  bold=$'\e[1m' red=$'\e[31m' dim=$'\e[2m' plain=$'\e[0m'
+else
+  bold='' red='' dim='' plain=''
+fi
+phase_name='' phase_start=0
+
+# phase NAME: ends the phase before (printing its time) and opens another.
+phase() {
+  end_phase
+  phase_name=$1 phase_start=$SECONDS
+  printf '%s== %s%s\n' "$bold" "$phase_name" "$plain"
+}
+
+end_phase() {
+  [ -z "$phase_name" ] || printf '%s== %s: %d s%s\n' "$dim" "$phase_name" \
+    $((SECONDS - phase_start)) "$plain"
+  phase_name=''
+}
+
+# fail WHAT WHAT_TO_DO
+fail() {
+  printf '%serror:%s %s\n  to do: %s\n' "$red" "$plain" "$1" "$2" >&2
+  exit 1
+}
+
+# show COMMAND...: prints a command as it can be typed, then runs it.
+show() {
+  printf '%s+%s' "$dim" "$plain"
+  printf ' %q' "$@"
+  printf '\n'
+  "$@"
+}
+
+# --- packages -------------------------------------------------------------------------------------
+# missing_packages NAME...: those of the names that are not installed, one a line.
+missing_packages() {
+  local name
+  for name in "$@"; do
+    case $(dpkg-query -W -f='${db:Status-Abbrev}' "$name" 2>/dev/null || true) in
+      ii*) ;;
+      *) echo "$name" ;;
+    esac
+  done
+}
+
+# as_root COMMAND...: with sudo where needed; without a terminal sudo may not ask for a password.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    show "$@"
+  elif ! command -v sudo >/dev/null; then
+    fail "not root, and there is no sudo" "as root: $*"
+  elif [ -t 0 ]; then
+    show sudo "$@"
+  else
+    show sudo -n "$@"
+  fi
+}
+
+apt_updated=no
+apt_update() {
+  [ "$apt_updated" = no ] || return 0
+  as_root apt-get update -qq || echo "apt-get update failed; going on with the lists there are" >&2
+  apt_updated=yes
+}
+
+# install_packages NAME...: installs what is missing, or says what to install by hand.
+install_packages() {
+  local missing
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    fail "this is no Debian or Ubuntu (no apt-get): packages cannot be installed from here" \
+      "install what Debian calls: $*; then configure by hand: cmake -S . -B build (see README.md)"
+  fi
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || return 0
+  apt_update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" ||
+    fail "apt-get could not install: ${missing[*]}" \
+      "see apt's message above; then: sudo apt-get install ${missing[*]}"
+}
+
+# The test packages hold daemons, which a machine with systemd starts: the tests start their own.
+note_services() {
+  local service
+  [ -d /run/systemd/system ] || return 0
+  for service in "$@"; do
+    if systemctl is-active -q "$service" 2>/dev/null; then
+      echo "note: the service $service is running and is not needed here; to end it:" \
+        "sudo systemctl disable --now $service"
+    fi
+  done
+}
+
+# install_test_packages tests|full-tests
+install_test_packages() {
+  local packages=("${test_packages[@]}")
+  [ "$1" != full-tests ] || packages+=("${full_test_packages[@]}")
+  [ -n "$(missing_packages "${packages[@]}")" ] || return 0
+  install_packages "${packages[@]}"
+  note_services prometheus prometheus-node-exporter slurmctld slurmd munge
+}
+
+# The quick start's images. Not every distribution has the package, and a copy of the IDX files
+# does as well, so its absence is told and not fatal.
+install_fashion_mnist() {
+  [ -n "$(missing_packages dataset-fashion-mnist)" ] || return 0
+  apt_update
+  if [ -n "$(apt-cache show dataset-fashion-mnist 2>/dev/null)" ]; then
+    install_packages dataset-fashion-mnist
+  else
+    echo "This distribution has no package dataset-fashion-mnist. Put the four IDX files of" \
+      "Fashion-MNIST (train-images-idx3-ubyte.gz, ...) into a folder and pass data.root=<folder>."
+  fi
+}
+
+# --- LibTorch -------------------------------------------------------------------------------------
+find_nvcc() {
+  command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; }
+}
+
+has_gpu() {
+  [ -e /dev/nvidia0 ] || { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
+}
+
+# install_torch: sets torch_folder to a complete copy of the wheel, downloading it once for all
+# clones. A download goes to a temporary folder and is renamed when complete.
+install_torch() {
+  local kind=lean size=1.3
+  if find_nvcc >/dev/null || has_gpu; then kind=full size=4.7; fi
+  # The full set serves a machine without GPU as well, if some clone has fetched it.
+  [ ! -d "$CLTRAIN_CACHE/torch-$torch_version-full" ] || kind=full
+  torch_folder=$CLTRAIN_CACHE/torch-$torch_version-$kind
+  mkdir -p "$CLTRAIN_CACHE"
+  [ ! -d "$torch_folder" ] || return 0
+  echo "LibTorch $torch_version ($kind set, $size GB) goes to $torch_folder"
+  if has_gpu && ! find_nvcc >/dev/null; then
+    echo "There is a GPU but no nvcc: the GPU code is not built. Install the CUDA toolkit 13.0."
+  fi
+  (
+    # Called before `||`, where set -e does not hold: each command says itself what its failure is.
+    flock 9 || exit 1  # another clone may be fetching the same
+    [ ! -d "$torch_folder" ] || exit 0
+    rm -rf "$torch_folder.tmp"
+    wheels=("torch==$torch_version")
+    if [ "$kind" = lean ]; then
+      wheels=(--no-deps "${wheels[@]}" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*")
+    fi
+    show env PIP_ROOT_USER_ACTION=ignore \
+      python3 -m pip install -q --target "$torch_folder.tmp" "${wheels[@]}" &&
+      mv "$torch_folder.tmp" "$torch_folder"
+  ) 9>"$CLTRAIN_CACHE/torch.lock" ||
+    fail "pip could not fetch torch==$torch_version ($size GB into $CLTRAIN_CACHE)" \
+      "see pip's message above; check the network and free space, then run this script again"
+}
+
+# --- build ----------------------------------------------------------------------------------------
+# One compilation of a file that includes torch takes up to 2.5 GB.
+build_jobs() {
+  local cores memory limit
+  cores=$(nproc)
+  memory=$(awk '/^MemTotal:/ {print int($2 / 1024)}' /proc/meminfo)  # MB
+  if limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null) && [ "$limit" != max ]; then
+    limit=$((limit / 1048576))
+    [ "$limit" -ge "$memory" ] || memory=$limit
+  fi
+  local jobs=$((memory / 2560))
+  [ "$jobs" -le "$cores" ] || jobs=$cores
+  [ "$jobs" -ge 1 ] || jobs=1
+  echo "${CLTRAIN_JOBS:-$jobs}"
+}
+
+check_cmake() {
+  local have
+  have=$(cmake --version | awk 'NR == 1 {print $3}')
+  if [ "$(printf '%s\n3.25\n' "$have" | sort -V | head -n 1)" != 3.25 ]; then
+    fail "CMake $have is too old; 3.25 or newer is needed" \
+      "python3 -m pip install --user cmake, and put ~/.local/bin first in PATH"
+  fi
+}
+
+# build_program tests|no-tests
+build_program() {
+  local tests=OFF
+  [ "$1" = no-tests ] || tests=ON
+  check_cmake
+  export CCACHE_DIR=${CCACHE_DIR:-$CLTRAIN_CACHE/ccache}
+  show cmake -S . -B build -G Ninja "-DCLTRAIN_TORCH=$torch_folder" "-DCLTRAIN_TESTS=$tests" ||
+    fail "CMake could not configure the build" "see its message above; rm -rf build starts anew"
+  show cmake --build build -j "$(build_jobs)" ||
+    fail "the build failed" "see the compiler's message above (killed: out of memory, CLTRAIN_JOBS=1)"
+}
+
+# Open MPI refuses root unless told twice; containers are mostly root.
+allow_mpi_as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  fi
+}
+
+# set_up tests|full-tests|no-tests
+set_up() {
+  phase "packages"
+  install_packages "${build_packages[@]}"
+  [ "$1" = no-tests ] || install_test_packages "$1"
+  install_fashion_mnist
+  phase "LibTorch"
+  install_torch
+  phase "build"
+  build_program "$1"
+  allow_mpi_as_root
+}

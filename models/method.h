@@ -1,0 +1,69 @@
+// Method: one contrastive method. The trainer asks for its plan, its loss and its updates; a method
+// owns no optimiser, schedule, logger or loop. All its state is in registered parameters and
+// buffers, so checkpoints need no special case.
+//
+// Every rank holds the same method and makes the same calls in the same order; a rank whose share
+// of a batch is empty runs the same graph and the same collectives. Not thread-safe.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/batch.h"
+#include "dist/communicator.h"
+
+namespace cltrain {
+
+using NamedTensor = std::pair<std::string, at::Tensor>;
+
+/// Parameters that one optimiser updates.
+struct ParameterGroup {
+  std::string name;
+  std::vector<NamedTensor> parameters;
+};
+
+/// One forward, backward and update within a step: the groups it trains. Parameters of other groups
+/// are frozen meanwhile. Most methods have one phase; adversarial ones several.
+struct Phase {
+  std::string name;
+  std::vector<std::string> groups;
+};
+
+/// What a method may know of the step it is in.
+struct StepContext {
+  const Communicators& communicators;
+  uint64_t seed;
+  int64_t step;               ///< steps finished before this one
+  int64_t epoch;
+  std::vector<int64_t> rows;  ///< rows of the global batch on each rank
+  /// Tells the clock which part of the step begins ("forward" until a method says "loss").
+  std::function<void(const char*)> enter = [](const char*) {};
+};
+
+/// This rank's share of the loss (the total is the sum over ranks; see docs/design.md) and values
+/// for the metrics that are equal on every rank.
+struct LossShare {
+  at::Tensor share;
+  std::vector<std::pair<std::string, double>> scalars;
+};
+
+class Method : public torch::nn::Module {
+ public:
+  virtual std::vector<ParameterGroup> groups() = 0;
+  virtual std::vector<Phase> plan(int64_t step) const = 0;
+  /// Builds the graph of one phase; changes no state but the notes of the norms.
+  virtual LossShare loss(const Phase& phase, const Batch& batch, const StepContext& context) = 0;
+  /// After the phase's update: momentum copies, queue pushes, bank writes. Never called for a
+  /// refused step.
+  virtual void after_phase(const Phase& phase, const Batch& batch, const StepContext& context) {}
+  /// images [N, 3, H, W] -> features [N, F] for evaluation; call in evaluation mode, without graph.
+  virtual at::Tensor embed(const at::Tensor& images) = 0;
+  /// Negatives that each anchor of a full batch is compared with.
+  virtual int64_t negatives_per_anchor(int64_t global_batch) const = 0;
+};
+
+}  // namespace cltrain

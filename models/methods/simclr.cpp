@@ -1,0 +1,52 @@
+#include "models/methods/simclr.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+
+#include <cmath>
+
+#include "dist/contrast.h"
+
+namespace cltrain {
+
+Simclr::Simclr(std::shared_ptr<Encoder> encoder, const HeadSettings& head,
+               const SimclrOptions& options, uint64_t seed)
+    : encoder_(register_module("encoder", std::move(encoder))),
+      head_(register_module(
+          "head", std::make_shared<ProjectionHead>(encoder_->feature_dim(), head))) {
+  initialize(*head_, seed, "head");
+  const at::Tensor start = at::full({}, -std::log(options.temperature), at::kDouble);
+  log_scale_ = options.learn_temperature ? register_parameter("log_scale", start)
+                                         : register_buffer("log_scale", start);
+}
+
+std::vector<ParameterGroup> Simclr::groups() {
+  ParameterGroup all{"all", {}};
+  for (const auto& item : named_parameters()) all.parameters.emplace_back(item.key(), item.value());
+  return {all};
+}
+
+std::vector<Phase> Simclr::plan(int64_t) const { return {{"contrast", {"all"}}}; }
+
+LossShare Simclr::loss(const Phase&, const Batch& batch, const StepContext& context) {
+  // Both views in one pass, so that batch norm sees all 2B rows.
+  const at::Tensor views = at::cat({batch.tensors.at("view0"), batch.tensors.at("view1")});
+  const at::Tensor z = head_->forward(encoder_->forward(views));  // [2b, D]
+  context.enter("loss");
+  // The loss stays in the weights' type where autocast computed the network in bfloat16.
+  const at::Tensor wide = z.to(log_scale_.scalar_type());
+  const at::Tensor unit = wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+  const int64_t local_batch = context.rows[context.communicators.loss->rank()];
+  const at::Tensor scale = log_scale_.exp();
+  const at::Tensor share = global_nt_xent(unit.narrow(0, 0, local_batch),
+                                          unit.narrow(0, local_batch, local_batch), scale,
+                                          context.rows, *context.communicators.loss);
+  return {share, {{"temperature", 1.0 / scale.item<double>()}}};
+}
+
+at::Tensor Simclr::embed(const at::Tensor& images) { return encoder_->forward(images); }
+
+int64_t Simclr::negatives_per_anchor(int64_t global_batch) const { return 2 * global_batch - 2; }
+
+}  // namespace cltrain

@@ -1,0 +1,31 @@
+// SimCLR: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+// arXiv 2002.05709. Two views of an image attract, all other images of the global batch repel.
+#pragma once
+
+#include <memory>
+
+#include "models/method.h"
+#include "models/nets/encoder.h"
+#include "models/nets/projection_head.h"
+#include "models/options.h"
+
+namespace cltrain {
+
+class Simclr : public Method {
+ public:
+  Simclr(std::shared_ptr<Encoder> encoder, const HeadSettings& head, const SimclrOptions& options,
+         uint64_t seed);
+
+  std::vector<ParameterGroup> groups() override;
+  std::vector<Phase> plan(int64_t step) const override;
+  LossShare loss(const Phase& phase, const Batch& batch, const StepContext& context) override;
+  at::Tensor embed(const at::Tensor& images) override;
+  int64_t negatives_per_anchor(int64_t global_batch) const override;
+
+ private:
+  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<ProjectionHead> head_;
+  at::Tensor log_scale_;  // scalar: log(1 / temperature); a parameter when it is learned
+};
+
+}  // namespace cltrain

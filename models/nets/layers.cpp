@@ -1,0 +1,103 @@
+#include "models/nets/layers.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/native_batch_norm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "ops/initial_weights.h"
+
+namespace cltrain {
+
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding)
+    : weight(register_parameter("weight", at::zeros({out, in, kernel, kernel}))),
+      stride_(stride),
+      padding_(padding) {}
+
+at::Tensor Conv2d::forward(const at::Tensor& x) {
+  return at::conv2d(x, weight, {}, stride_, padding_);
+}
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias)
+    : weight(register_parameter("weight", at::zeros({out, in}))) {
+  if (with_bias) bias = register_parameter("bias", at::zeros({out}));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
+
+Norm::Norm(int64_t channels, const NormSettings& settings, bool affine_weight, bool affine_bias)
+    : settings_(settings), groups_(std::gcd(settings.groups, channels)) {
+  if (affine_weight) weight = register_parameter("weight", at::ones({channels}));
+  if (affine_bias) bias = register_parameter("bias", at::zeros({channels}));
+  if (!is_batch_norm()) return;
+  running_mean = register_buffer("running_mean", at::zeros({channels}));
+  running_var = register_buffer("running_var", at::ones({channels}));
+  num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+}
+
+at::Tensor Norm::forward(const at::Tensor& input) {
+  // Under bf16 autocast a convolution hands over bf16; the CPU kernels normalise in float32.
+  const bool widen = input.is_cpu() && input.scalar_type() == at::kBFloat16;
+  const at::Tensor x = widen ? input.to(at::kFloat) : input;
+  if (!is_batch_norm()) return at::group_norm(x, groups_, weight, bias, settings_.epsilon);
+  if (!is_training())
+    return std::get<0>(at::native_batch_norm(x, weight, bias, running_mean, running_var,
+                                             /*training=*/false, 0.0, settings_.epsilon));
+  BatchStatistics statistics;
+  const Communicator* communicator = settings_.kind == "sync" ? settings_.communicator : nullptr;
+  at::Tensor y = sync_batch_norm(x, weight, bias, settings_.epsilon, communicator, statistics);
+  pending_.push_back(std::move(statistics));
+  return y;
+}
+
+void Norm::commit_statistics() {
+  const c10::NoGradGuard no_grad;
+  for (const BatchStatistics& batch : pending_) {
+    running_mean.lerp_(batch.mean.to(running_mean.scalar_type()), settings_.momentum);
+    running_var.lerp_(batch.unbiased_variance.to(running_var.scalar_type()), settings_.momentum);
+    num_batches_tracked.add_(1);
+  }
+  pending_.clear();
+}
+
+void move_to(torch::nn::Module& root, c10::Device device, at::ScalarType dtype) {
+  std::vector<at::Tensor> tensors = root.parameters();
+  for (const at::Tensor& buffer : root.buffers()) tensors.push_back(buffer);
+  for (at::Tensor& tensor : tensors)
+    tensor.set_data(tensor.detach().to(device, tensor.is_floating_point() ? dtype
+                                                                          : tensor.scalar_type()));
+}
+
+void commit_statistics(torch::nn::Module& root) {
+  for (const auto& module : root.modules())
+    if (auto* norm = module->as<Norm>()) norm->commit_statistics();
+}
+
+void discard_statistics(torch::nn::Module& root) {
+  for (const auto& module : root.modules())
+    if (auto* norm = module->as<Norm>()) norm->discard_statistics();
+}
+
+void initialize(torch::nn::Module& root, uint64_t seed, const std::string& prefix) {
+  for (const auto& item : root.named_modules(prefix)) {
+    if (auto* convolution = item.value()->as<Conv2d>()) {
+      const at::Tensor& weight = convolution->weight;
+      const auto fan_out = static_cast<double>(weight.size(0) * weight.size(2) * weight.size(3));
+      fill_normal(weight, std::sqrt(2.0 / fan_out), seed, item.key() + ".weight");
+    } else if (auto* linear = item.value()->as<Linear>()) {
+      const double bound = 1.0 / std::sqrt(static_cast<double>(linear->weight.size(1)));
+      fill_uniform(linear->weight, bound, seed, item.key() + ".weight");
+      if (linear->bias.defined()) fill_uniform(linear->bias, bound, seed, item.key() + ".bias");
+    }
+  }
+}
+
+}  // namespace cltrain

@@ -1,0 +1,79 @@
+// The layers that networks are made of: thin torch modules with torchvision's parameter names,
+// keyed initial weights, and batch norm whose running statistics wait for the update.
+//
+// Modules are built on the CPU in float32; Module::to() moves them. Not thread-safe.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <string>
+#include <vector>
+
+#include "dist/communicator.h"
+#include "dist/sync_batch_norm.h"
+
+namespace cltrain {
+
+/// How networks are normalised, and over which rows.
+struct NormSettings {
+  std::string kind = "sync";  ///< "sync" (global batch), "local" (this rank's rows), "group"
+  int64_t groups = 32;        ///< channel groups of group norm; lowered to a divisor of the channels
+  double epsilon = 1e-5;
+  double momentum = 0.1;      ///< weight of the newest batch in the running statistics
+  const Communicator* communicator = nullptr;  ///< of "sync"; outlives the networks
+};
+
+/// 2-D convolution with square kernels: weight [out, in/groups, k, k], no bias.
+class Conv2d : public torch::nn::Module {
+ public:
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0);
+  at::Tensor forward(const at::Tensor& x);  // [N, in, H, W] -> [N, out, H', W']
+  at::Tensor weight;
+
+ private:
+  int64_t stride_, padding_;
+};
+
+/// y = x W^T + b: weight [out, in], bias [out] or none.
+class Linear : public torch::nn::Module {
+ public:
+  Linear(int64_t in, int64_t out, bool with_bias = true);
+  at::Tensor forward(const at::Tensor& x);  // [N, in] -> [N, out]
+  at::Tensor weight, bias;
+};
+
+/// Batch or group norm of [N, C] or [N, C, H, W] with torch's names: weight, bias, and for batch
+/// norm running_mean, running_var, num_batches_tracked. In training mode a forward pass only
+/// notes its statistics; commit_statistics() moves them into the running ones, so that a refused
+/// step leaves no trace.
+class Norm : public torch::nn::Module {
+ public:
+  Norm(int64_t channels, const NormSettings& settings, bool affine_weight = true,
+       bool affine_bias = true);
+  at::Tensor forward(const at::Tensor& x);
+  void commit_statistics();
+  void discard_statistics() { pending_.clear(); }
+
+  at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+
+ private:
+  bool is_batch_norm() const { return settings_.kind != "group"; }
+  NormSettings settings_;
+  int64_t groups_;
+  std::vector<BatchStatistics> pending_;
+};
+
+/// Moves every parameter and buffer below `root` to `device`; floating-point ones become `dtype`
+/// (Module::to would turn counters into floats).
+void move_to(torch::nn::Module& root, c10::Device device, at::ScalarType dtype);
+
+/// Applies commit or discard to every Norm below `root`.
+void commit_statistics(torch::nn::Module& root);
+void discard_statistics(torch::nn::Module& root);
+
+/// Gives every parameter below `root` its keyed initial weights, as torchvision's ResNet does:
+/// convolutions N(0, 2 / (out * k * k)) (He, fan-out), linear layers U(+-1/sqrt(in)), norms 1 and 0.
+/// Names, and so values, are those of named_parameters() behind `prefix`.
+void initialize(torch::nn::Module& root, uint64_t seed, const std::string& prefix = "");
+
+}  // namespace cltrain

@@ -1,0 +1,36 @@
+// Options of the room models/: which method trains which network.
+#pragma once
+
+#include <string>
+
+#include "configs/option_table.h"
+
+namespace cltrain {
+
+struct ModelOptions {
+  std::string name = "resnet18";
+  double width = 1.0;
+  bool small_stem = false;
+  bool zero_init_residual = true;
+  std::string norm = "sync";
+  int64_t norm_groups = 32;
+  double norm_momentum = 0.1;
+  int64_t head_layers = 2;
+  int64_t head_hidden = 0;
+  int64_t head_out = 128;
+};
+
+struct SimclrOptions {
+  double temperature = 0.1;
+  bool learn_temperature = false;
+};
+
+struct MethodOptions {
+  std::string name = "simclr";
+  ModelOptions model;
+  SimclrOptions simclr;
+};
+
+void describe(OptionTable& table, MethodOptions& options);
+
+}  // namespace cltrain

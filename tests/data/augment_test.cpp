@@ -1,0 +1,387 @@
+// The views against torchvision's own output (golden/, made by make_golden_views.py).
+#include "data/augment.h"
+
+#include "data/blur.h"
+#include "data/colour.h"
+#include "test_files.h"
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace cltrain {
+namespace {
+
+using testing::golden_images;
+using testing::golden_table;
+
+Planes planes_of(const Image& image) {
+  return resample(image, {.crop = {0, 0, image.height, image.width},
+                          .resized_height = image.height,
+                          .resized_width = image.width,
+                          .side = image.height});
+}
+
+/// Largest difference in levels of 8 bits, and how many values differ at all.
+struct Difference {
+  int largest = 0;
+  int64_t count = 0, values = 0;
+};
+
+void compare(const Planes& found, const Image& expected, Difference& difference) {
+  ASSERT_EQ(found.side, expected.height);
+  ASSERT_EQ(found.side, expected.width);
+  for (int64_t at = 0; at < found.area(); ++at)
+    for (int channel = 0; channel < 3; ++channel) {
+      const int distance = std::abs(found.plane(channel)[at] -
+                                    expected.pixels[static_cast<size_t>(3 * at + channel)]);
+      difference.largest = std::max(difference.largest, distance);
+      difference.count += distance > 0;
+      ++difference.values;
+    }
+}
+
+Difference compare(const Planes& found, const Image& expected) {
+  Difference difference;
+  compare(found, expected, difference);
+  return difference;
+}
+
+/// Options whose normalisation writes the 8-bit values themselves.
+AugmentOptions plain_options(int64_t size) {
+  AugmentOptions options;
+  options.size = size;
+  options.mean = {0, 0, 0};
+  options.std = {1.0 / 255, 1.0 / 255, 1.0 / 255};
+  return options;
+}
+
+Planes planes_of(const std::vector<float>& view, int64_t size) {
+  Planes planes(size);
+  for (size_t at = 0; at < view.size(); ++at)
+    planes.pixels[at] = static_cast<uint8_t>(std::lround(view[at]));
+  return planes;
+}
+
+TEST(Resample, IdentityChangesNothing) {
+  const Image image = golden_images("small")[1];
+  const Difference difference = compare(planes_of(image), image);
+  EXPECT_EQ(difference.largest, 0);
+  EXPECT_EQ(difference.values, 32 * 32 * 3);
+}
+
+TEST(Resample, CropsAgreeWithTorchvision) {
+  const auto small = golden_images("small");
+  const Image large = golden_images("large")[0];
+  const auto draws = golden_table("crop_draws");
+  const auto expected = golden_images("crop");
+  ASSERT_EQ(draws.size(), expected.size());
+  for (size_t at = 0; at < draws.size(); ++at) {
+    const auto& row = draws[at];
+    const auto box = [&](int column) { return static_cast<int64_t>(row[column]); };
+    const Planes found = resample(row[0] == 4 ? large : small[static_cast<size_t>(row[0])],
+                                  {.crop = {box(1), box(2), box(3), box(4)},
+                                   .resized_height = 24,
+                                   .resized_width = 24,
+                                   .side = 24});
+    const Difference difference = compare(found, expected[at]);
+    EXPECT_LE(difference.largest, 1) << "crop " << at;
+    EXPECT_LE(difference.count, difference.values / 500) << "crop " << at;
+  }
+}
+
+TEST(Resample, RefusesBoxesOutsideTheImage) {
+  const Image image = golden_images("small")[0];
+  const auto crop = [&](Box box) {
+    return resample(image, {.crop = box, .resized_height = 8, .resized_width = 8, .side = 8});
+  };
+  EXPECT_NO_THROW(crop({0, 0, 32, 32}));
+  EXPECT_THROW(crop({1, 0, 32, 32}), std::invalid_argument);
+  EXPECT_THROW(crop({0, -1, 3, 3}), std::invalid_argument);
+  EXPECT_THROW(crop({0, 0, 0, 3}), std::invalid_argument);
+}
+
+TEST(Colour, SingleOperationsAgreeWithTorchvision) {
+  const auto small = golden_images("small");
+  const auto draws = golden_table("single_draws");
+  const auto expected = golden_images("single");
+  ASSERT_EQ(draws.size(), 26u);
+  for (size_t at = 0; at < draws.size(); ++at) {
+    const Image& image = small[static_cast<size_t>(draws[at][0])];
+    const int operation = static_cast<int>(draws[at][1]);
+    Planes found = planes_of(image);
+    if (operation == 0) adjust_brightness(found, draws[at][2]);
+    if (operation == 1) adjust_contrast(found, draws[at][2]);
+    if (operation == 2) adjust_saturation(found, draws[at][2]);
+    if (operation == 3) adjust_hue(found, draws[at][2]);
+    if (operation == 4) make_gray(found);
+    if (operation == 5)
+      found = resample(image, {.crop = {0, 0, 32, 32},
+                               .resized_height = 32,
+                               .resized_width = 32,
+                               .side = 32,
+                               .flip = true});
+    const Difference difference = compare(found, expected[at]);
+    EXPECT_LE(difference.largest, 1) << "operation " << operation << " with " << draws[at][2];
+    EXPECT_LE(difference.count, difference.values / 1000) << "operation " << operation;
+  }
+}
+
+TEST(Colour, JitterInRandomOrdersAgreesWithTorchvision) {
+  const auto small = golden_images("small");
+  const auto draws = golden_table("jitter_draws");
+  const auto expected = golden_images("jitter");
+  AugmentOptions options = plain_options(32);
+  for (size_t at = 0; at < draws.size(); ++at) {
+    const auto& row = draws[at];
+    ViewDraw draw;
+    draw.crop = {0, 0, 32, 32};
+    draw.jitter = true;
+    for (size_t place = 0; place < 4; ++place) draw.order[place] = static_cast<int>(row[1 + place]);
+    draw.brightness = row[5];
+    draw.contrast = row[6];
+    draw.saturation = row[7];
+    draw.hue = row[8];
+    std::vector<float> view(3 * 32 * 32);
+    apply_view(small[static_cast<size_t>(row[0])], draw, options, view.data());
+    const Difference difference = compare(planes_of(view, 32), expected[at]);
+    EXPECT_LE(difference.largest, 1) << "jitter " << at;
+  }
+}
+
+TEST(Blur, AgreesWithTorchvision) {
+  const auto small = golden_images("small");
+  const auto draws = golden_table("blur_draws");
+  const auto expected = golden_images("blur");
+  for (size_t at = 0; at < draws.size(); ++at) {
+    Planes found = planes_of(small[static_cast<size_t>(draws[at][0])]);
+    gaussian_blur(found, static_cast<int64_t>(draws[at][1]), draws[at][2]);
+    const Difference difference = compare(found, expected[at]);
+    EXPECT_LE(difference.largest, 1) << "blur " << at;
+    EXPECT_LE(difference.count, difference.values / 500) << "blur " << at;
+  }
+  Planes picture = planes_of(small[0]);
+  EXPECT_THROW(gaussian_blur(picture, 4, 1), std::invalid_argument);
+  EXPECT_THROW(gaussian_blur(picture, 65, 1), std::invalid_argument);
+  EXPECT_THROW(gaussian_blur(picture, 3, 0), std::invalid_argument);
+}
+
+TEST(Views, WholeChainAgreesWithTorchvision) {
+  const auto small = golden_images("small");
+  const Image large = golden_images("large")[0];
+  const auto draws = golden_table("view_draws");
+  const auto expected = golden_images("view");
+  AugmentOptions options = plain_options(24);
+  options.blur_kernel = 3;
+  for (size_t at = 0; at < draws.size(); ++at) {
+    const auto& row = draws[at];
+    const auto whole = [&](int column) { return static_cast<int64_t>(row[column]); };
+    ViewDraw draw;
+    draw.crop = {whole(1), whole(2), whole(3), whole(4)};
+    draw.flip = row[5] != 0;
+    draw.jitter = row[6] != 0;
+    for (size_t place = 0; place < 4; ++place) draw.order[place] = static_cast<int>(row[7 + place]);
+    draw.brightness = row[11];
+    draw.contrast = row[12];
+    draw.saturation = row[13];
+    draw.hue = row[14];
+    draw.gray = row[15] != 0;
+    draw.blur = row[16] != 0;
+    draw.sigma = row[17];
+    std::vector<float> view(3 * 24 * 24);
+    apply_view(row[0] == 4 ? large : small[static_cast<size_t>(row[0])], draw, options,
+               view.data());
+    const Difference difference = compare(planes_of(view, 24), expected[at]);
+    // A level lost in resampling may grow by the jitter's factors.
+    EXPECT_LE(difference.largest, 2) << "view " << at;
+    EXPECT_LE(difference.count, difference.values / 500) << "view " << at;
+  }
+}
+
+TEST(Views, PlainViewsAgreeWithTorchvision) {
+  const Image small = golden_images("small")[0], large = golden_images("large")[0];
+  Image tall{large.width, large.height, testing::Bytes(large.pixels.size())};
+  for (int64_t y = 0; y < tall.height; ++y)
+    for (int64_t x = 0; x < tall.width; ++x)
+      for (int64_t c = 0; c < 3; ++c)
+        tall.pixels[static_cast<size_t>((y * tall.width + x) * 3 + c)] =
+            large.pixels[static_cast<size_t>((x * large.width + y) * 3 + c)];
+  const auto check = [](const Image& image, int64_t size, const std::string& name) {
+    std::vector<float> view(static_cast<size_t>(3 * size * size));
+    plain_view(image, plain_options(size), view.data());
+    const Difference difference = compare(planes_of(view, size), golden_images(name)[0]);
+    EXPECT_LE(difference.largest, 1) << name;
+    EXPECT_LE(difference.count, difference.values / 500) << name;
+  };
+  check(large, 24, "plain_24");
+  check(large, 72, "plain_72");
+  check(tall, 40, "plain_tall_40");
+  check(small, 40, "plain_grow_40");
+}
+
+TEST(Views, PlainViewOfTheRightSizeIsNormalisedOnly) {
+  const Image image = golden_images("small")[2];
+  AugmentOptions options;
+  options.size = 32;
+  std::vector<float> view(3 * 32 * 32);
+  plain_view(image, options, view.data());
+  for (size_t at = 0; at < 32 * 32; ++at)
+    for (size_t c = 0; c < 3; ++c) {
+      const double expected = (image.pixels[3 * at + c] / 255.0 - options.mean[c]) / options.std[c];
+      ASSERT_NEAR(view[c * 32 * 32 + at], expected, 1e-5);
+    }
+}
+
+TEST(Draws, DependOnEachPartOfTheKey) {
+  const AugmentOptions options;
+  const PhiloxKey key = random_key(3, Purpose::kAugmentation, 5);
+  const ViewDraw draw = draw_view(options, 300, 400, key, 17, 0);
+  EXPECT_EQ(draw.brightness, draw_view(options, 300, 400, key, 17, 0).brightness);
+  EXPECT_NE(draw.brightness, draw_view(options, 300, 400, key, 17, 1).brightness);
+  EXPECT_NE(draw.brightness, draw_view(options, 300, 400, key, 18, 0).brightness);
+  const PhiloxKey other = random_key(3, Purpose::kAugmentation, 6);
+  EXPECT_NE(draw.brightness, draw_view(options, 300, 400, other, 17, 0).brightness);
+}
+
+/// Computed by another implementation (Python, from the published algorithms): a change here gives
+/// every continued run other views.
+TEST(Draws, StayWhatTheyAre) {
+  const PhiloxKey key = random_key(3, Purpose::kAugmentation, 5);
+  const ViewDraw draw = draw_view(AugmentOptions(), 300, 400, key, 17, 1);
+  EXPECT_EQ(draw.crop.top, 7);
+  EXPECT_EQ(draw.crop.left, 68);
+  EXPECT_EQ(draw.crop.height, 272);
+  EXPECT_EQ(draw.crop.width, 256);
+  EXPECT_TRUE(draw.flip && draw.jitter && draw.gray && draw.blur);
+  EXPECT_EQ(draw.order, (std::array<int, 4>{1, 3, 2, 0}));
+  EXPECT_DOUBLE_EQ(draw.brightness, 0.8518641471862793);
+  EXPECT_DOUBLE_EQ(draw.contrast, 1.1144854545593261);
+  EXPECT_DOUBLE_EQ(draw.saturation, 0.5112028121948242);
+  EXPECT_DOUBLE_EQ(draw.hue, -0.17476835250854494);
+  EXPECT_DOUBLE_EQ(draw.sigma, 0.7853538036346435);
+}
+
+TEST(Draws, AreIndependentOfOtherTransforms) {
+  AugmentOptions options;
+  const PhiloxKey key = random_key(3, Purpose::kAugmentation, 5);
+  const ViewDraw before = draw_view(options, 300, 400, key, 17, 0);
+  options.flip = 0;
+  options.jitter_probability = 0;
+  options.crop_scale_min = 0.5;
+  const ViewDraw after = draw_view(options, 300, 400, key, 17, 0);
+  EXPECT_EQ(before.hue, after.hue);
+  EXPECT_EQ(before.order, after.order);
+  EXPECT_EQ(before.sigma, after.sigma);
+  EXPECT_EQ(before.gray, after.gray);
+}
+
+/// Means and deviations against 40,000 draws of torchvision; five standard errors of both samples.
+TEST(Draws, HaveTorchvisionsDistributions) {
+  const auto expected = golden_table("statistics");
+  constexpr int kDraws = 40000;
+  AugmentOptions options;
+  const PhiloxKey key = random_key(11, Purpose::kAugmentation, 0);
+  const int64_t sizes[2][2] = {{375, 500}, {20, 100}};
+  for (size_t part = 0; part < 3; ++part) {
+    double sum[4] = {}, squares[4] = {};
+    for (uint64_t at = 0; at < kDraws; ++at) {
+      const size_t of = part < 2 ? part : 0;
+      const ViewDraw draw = draw_view(options, sizes[of][0], sizes[of][1], key, at, 0);
+      const Box& box = draw.crop;
+      const double values[2][4] = {
+          {double(box.top), double(box.left), double(box.height), double(box.width)},
+          {draw.brightness, draw.contrast, draw.saturation, draw.hue}};
+      for (int column = 0; column < 4; ++column) {
+        sum[column] += values[part / 2][column];
+        squares[column] += values[part / 2][column] * values[part / 2][column];
+      }
+    }
+    for (size_t column = 0; column < 4; ++column) {
+      const double mean = sum[column] / kDraws;
+      const double deviation = std::sqrt(squares[column] / kDraws - mean * mean);
+      const double error = expected[part][4 + column] * std::sqrt(2.0 / kDraws);
+      EXPECT_NEAR(mean, expected[part][column], 5 * error) << part << ", " << column;
+      EXPECT_NEAR(deviation, expected[part][4 + column], 0.03 * expected[part][4 + column])
+          << part << ", " << column;
+    }
+  }
+}
+
+TEST(Draws, HaveTheProbabilitiesAskedFor) {
+  AugmentOptions options;
+  const PhiloxKey key = random_key(12, Purpose::kAugmentation, 0);
+  constexpr int kDraws = 40000;
+  int flips = 0, jitters = 0, grays = 0, blurs = 0, orders[4][4] = {};
+  double sigma = 0;
+  for (uint64_t at = 0; at < kDraws; ++at) {
+    const ViewDraw draw = draw_view(options, 32, 32, key, at, 1);
+    flips += draw.flip;
+    jitters += draw.jitter;
+    grays += draw.gray;
+    blurs += draw.blur;
+    sigma += draw.sigma;
+    int seen = 0;
+    for (int place = 0; place < 4; ++place) {
+      ++orders[place][draw.order[static_cast<size_t>(place)]];
+      seen |= 1 << draw.order[static_cast<size_t>(place)];
+    }
+    ASSERT_EQ(seen, 15);
+  }
+  EXPECT_NEAR(flips, 0.5 * kDraws, 500);
+  EXPECT_NEAR(jitters, 0.8 * kDraws, 400);
+  EXPECT_NEAR(grays, 0.2 * kDraws, 400);
+  EXPECT_NEAR(blurs, 0.5 * kDraws, 500);
+  EXPECT_NEAR(sigma / kDraws, 1.05, 0.015);
+  for (const auto& place : orders)
+    for (const int count : place) EXPECT_NEAR(count, 0.25 * kDraws, 450);
+}
+
+TEST(Options, ProblemsAreNamed) {
+  AugmentOptions options;
+  EXPECT_TRUE(problems(options).empty());
+  EXPECT_EQ(blur_kernel_size(options), 3);
+  options.size = 224;
+  EXPECT_EQ(blur_kernel_size(options), 23);
+  options.size = 8;
+  EXPECT_EQ(blur_kernel_size(options), 1);
+  options.blur_kernel = 17;
+  options.crop_scale_min = 0.9;
+  options.crop_scale_max = 0.3;
+  options.mean = {0.5};
+  options.std = {1, 0, 1};
+  const auto found = problems(options);
+  ASSERT_EQ(found.size(), 4u);
+  EXPECT_MENTIONS(found[0], "augment.crop_scale_min = 0.9");
+  EXPECT_MENTIONS(found[1], "augment.mean has 1");
+  EXPECT_MENTIONS(found[2], "augment.std");
+  EXPECT_MENTIONS(found[3], "too wide for views of augment.size = 8");
+}
+
+/// Not a benchmark: prints the rate, and fails only when something is absurdly slow.
+TEST(Views, AreFastEnoughForTraining) {
+  const testing::PatternDataset dataset(256, 28);
+  AugmentOptions options;
+  options.blur = 0;
+  const PhiloxKey key = random_key(1, Purpose::kAugmentation, 0);
+  std::vector<float> view(3 * 28 * 28);
+  const auto start = std::chrono::steady_clock::now();
+  constexpr int kViews = 4000;
+  for (int at = 0; at < kViews; at += 2) {
+    const Image image = dataset.image(at % 256);
+    for (uint32_t which = 0; which < 2; ++which)
+      apply_view(image, draw_view(options, 28, 28, key, static_cast<uint64_t>(at), which), options,
+                 view.data());
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::cout << "28 x 28 without blur: " << static_cast<int>(kViews / seconds.count())
+            << " views/s on one thread\n";
+  EXPECT_GT(kViews / seconds.count(), 1000);
+}
+
+}  // namespace
+}  // namespace cltrain

@@ -1,0 +1,173 @@
+#include "train/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "train/digest.h"
+#include "train/files.h"
+#include "train/safetensors.h"
+
+namespace cltrain {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kFormat = "cltrain-checkpoint-1";
+constexpr const char* kStateFile = "state.safetensors";
+constexpr const char* kManifest = "manifest.json";
+
+std::string folder_name(int64_t step) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "step-%09lld", static_cast<long long>(step));
+  return text;
+}
+
+/// Reads and verifies one checkpoint folder; throws CheckpointError naming the file at fault.
+FoundCheckpoint verify(const fs::path& folder) {
+  const fs::path manifest_path = folder / kManifest;
+  try {
+    const json manifest = json::parse(read_file(manifest_path));
+    if (manifest.at("format") != kFormat)
+      throw CheckpointError(manifest_path.string() + " has the format " +
+                            manifest.at("format").dump() + "; this cltrain reads " + kFormat);
+    for (const auto& [name, facts] : manifest.at("files").items()) {
+      const fs::path file = folder / name;
+      std::error_code error;
+      const auto size = fs::file_size(file, error);
+      if (error) throw CheckpointError(file.string() + " is missing");
+      if (size != facts.at("bytes").get<uint64_t>())
+        throw CheckpointError(file.string() + " has " + std::to_string(size) + " bytes, not the " +
+                              facts.at("bytes").dump() + " of its manifest");
+      if (sha256_of_file(file) != facts.at("sha256").get<std::string>())
+        throw CheckpointError(file.string() + " is damaged: its SHA-256 is not the manifest's");
+    }
+    FoundCheckpoint found;
+    found.folder = folder;
+    found.counters = manifest.at("counters").get<std::map<std::string, int64_t>>();
+    found.environment = manifest.at("environment").get<std::map<std::string, std::string>>();
+    found.state_sha256 = manifest.at("state_sha256").get<std::string>();
+    return found;
+  } catch (const json::exception& error) {
+    throw CheckpointError(manifest_path.string() + " is damaged: " + error.what());
+  } catch (const CheckpointError&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw CheckpointError(error.what());
+  }
+}
+
+std::string shape_text(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.scalar_type() << " " << tensor.sizes();
+  return text.str();
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(fs::path folder, int64_t keep, Warn warn)
+    : folder_(std::move(folder)), keep_(keep), warn_(std::move(warn)) {}
+
+std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) const {
+  const std::string name = folder_name(snapshot.counters.at("step"));
+  const fs::path target = folder_ / name, temporary = folder_ / ("." + name + ".tmp");
+  int64_t bytes = 0;
+  try {
+    fs::create_directories(folder_);
+    fs::remove_all(temporary);
+    fs::create_directory(temporary);
+    write_safetensors(temporary / kStateFile, snapshot.tensors);
+    bytes = static_cast<int64_t>(fs::file_size(temporary / kStateFile));
+    const json manifest = {
+        {"format", kFormat},
+        {"counters", snapshot.counters},
+        {"environment", snapshot.environment},
+        {"state_sha256", sha256_of_state(snapshot.tensors, snapshot.counters)},
+        {"files",
+         {{kStateFile,
+           {{"bytes", bytes}, {"sha256", sha256_of_file(temporary / kStateFile)}}}}}};
+    write_file_durably(temporary / kManifest, {manifest.dump(2)});
+    sync_folder(temporary);
+    fs::remove_all(target);  // a damaged one of the same step, or one of before a resume
+    fs::rename(temporary, target);
+    const fs::path link = folder_ / ".latest.tmp";
+    fs::remove(link);
+    fs::create_directory_symlink(name, link);
+    fs::rename(link, folder_ / "latest");
+    sync_folder(folder_);
+    remove_old(target);
+  } catch (const fs::filesystem_error& error) {
+    throw IoError(std::string("cannot write the checkpoint ") + target.string() + ": " +
+                  error.what() + ". Earlier checkpoints are intact");
+  }
+  return {target, bytes};
+}
+
+std::vector<fs::path> CheckpointStore::list() const {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_, error))
+    if (entry.path().filename().string().rfind("step-", 0) == 0) found.push_back(entry.path());
+  std::sort(found.rbegin(), found.rend());
+  return found;
+}
+
+void CheckpointStore::remove_old(const fs::path& newest) const {
+  std::error_code error;  // a leftover that cannot be removed costs space, not the run
+  int64_t kept = 0;
+  for (const fs::path& path : list())
+    if (path <= newest && ++kept > keep_) fs::remove_all(path, error);
+  for (const auto& entry : fs::directory_iterator(folder_, error))
+    if (entry.path().filename().string().rfind(".step-", 0) == 0)
+      fs::remove_all(entry.path(), error);
+}
+
+std::optional<FoundCheckpoint> CheckpointStore::newest() const {
+  const std::vector<fs::path> all = list();
+  std::string faults;
+  for (const fs::path& folder : all) {
+    try {
+      FoundCheckpoint found = verify(folder);
+      if (!faults.empty()) warn_("continuing from the older checkpoint " + folder.string());
+      return found;
+    } catch (const CheckpointError& error) {
+      warn_(std::string("WARNING: unusable checkpoint: ") + error.what());
+      faults += std::string("\n  ") + error.what();
+    }
+  }
+  if (all.empty()) return std::nullopt;
+  throw CheckpointError("no sound checkpoint is left in " + folder_.string() + ":" + faults +
+                        "\nRestore one of them, or start over with another run.dir");
+}
+
+void CheckpointStore::load(const FoundCheckpoint& found,
+                           const std::vector<NamedTensor>& tensors) const {
+  std::map<std::string, at::Tensor> stored;
+  for (auto& [name, tensor] : read_safetensors(found.folder / kStateFile)) stored[name] = tensor;
+  std::string differences;
+  for (const auto& [name, tensor] : tensors) {
+    const auto it = stored.find(name);
+    if (it == stored.end())
+      differences += "\n  missing in the checkpoint: " + name;
+    else if (it->second.sizes() != tensor.sizes() ||
+             it->second.scalar_type() != tensor.scalar_type())
+      differences += "\n  " + name + ": the checkpoint has " + shape_text(it->second) +
+                     ", this run has " + shape_text(tensor);
+  }
+  for (const auto& [name, tensor] : stored)
+    if (std::none_of(tensors.begin(), tensors.end(),
+                     [&](const NamedTensor& item) { return item.first == name; }))
+      differences += "\n  only in the checkpoint: " + name;
+  if (!differences.empty())
+    throw CheckpointError("the state in " + found.folder.string() +
+                          " does not fit this run:" + differences +
+                          "\nUse the options it was written with, or another run.dir");
+  const c10::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) at::Tensor(tensor).copy_(stored.at(name));
+}
+
+}  // namespace cltrain

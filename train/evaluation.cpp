@@ -1,0 +1,53 @@
+#include "train/evaluation.h"
+
+#include <chrono>
+
+#include "eval/knn.h"
+
+namespace cltrain {
+
+bool Evaluation::possible() const {
+  return parts_.options.enabled && parts_.data.test && parts_.data.train->classes() > 0;
+}
+
+bool Evaluation::due(int64_t step) const {
+  return parts_.options.every > 0 && step % parts_.options.every == 0;
+}
+
+std::vector<EvaluationRecord> Evaluation::measure(Method& method, int64_t step, bool final) {
+  if (!possible()) return {};
+  const Embed encoder = [&](const at::Tensor& images) {
+    return method.embed(images.to(parts_.world.device, parts_.type));
+  };
+  const Embed pixels = [](const at::Tensor& images) { return images.flatten(1); };
+  std::vector<EvaluationRecord> records;
+  if (step == 0) {
+    if (!parts_.options.baselines) return {};
+    records.push_back(knn("raw_pixels", pixels, step));
+    records.push_back(knn("untrained_encoder", encoder, step));
+    return records;
+  }
+  if (final || due(step)) records.push_back(knn("knn", encoder, step));
+  return records;
+}
+
+EvaluationRecord Evaluation::knn(const std::string& probe, const Embed& embed,
+                                 int64_t step) const {
+  const auto started = std::chrono::steady_clock::now();
+  const EmbedSettings settings{.batch = parts_.options.batch,
+                               .workers = parts_.workers,
+                               .rank = parts_.world.rank,
+                               .size = parts_.world.size};
+  const Features base = embed_share(*parts_.data.train, parts_.views, embed, settings);
+  const Features queries = embed_share(*parts_.data.test, parts_.views, embed, settings);
+  const KnnResult result =
+      knn_accuracy(base, queries, parts_.data.train->classes(), parts_.options.knn_k,
+                   parts_.options.knn_temperature, *parts_.communicators.control);
+  return {.step = step,
+          .probe = probe,
+          .scores = {{"top1", result.top1}},
+          .seconds =
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()};
+}
+
+}  // namespace cltrain

@@ -1,0 +1,83 @@
+#include "train/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "configs/config.h"
+#include "train/files.h"
+
+namespace cltrain {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kConfig = "config.resolved.yaml";
+
+}  // namespace
+
+RunDirectory::RunDirectory(fs::path path, const OptionTable& options) : path_(std::move(path)) {
+  try {
+    check_owner();
+    fs::create_directories(path_);
+  } catch (const fs::filesystem_error& error) {
+    throw RunDirectoryError("run.dir=" + path_.string() + " cannot be used: " + error.what() +
+                            "; choose a writable folder with run.dir=...");
+  }
+  lock();
+  compare_options(options);
+  replace_file_durably(path_ / kConfig, resolved_yaml(options));
+}
+
+RunDirectory::~RunDirectory() {
+  if (lock_ >= 0) close(lock_);
+}
+
+void RunDirectory::check_owner() const {
+  if (!fs::exists(path_)) return;
+  if (!fs::is_directory(path_))
+    throw RunDirectoryError("run.dir=" + path_.string() +
+                            " is a file; choose another folder with run.dir=...");
+  for (const auto& entry : fs::directory_iterator(path_))
+    if (!fs::exists(path_ / kConfig) && entry.path().filename() != ".lock" &&
+        entry.path().filename().string() != std::string(kConfig) + ".tmp")
+      throw RunDirectoryError("run.dir=" + path_.string() + " holds files (" +
+                              entry.path().filename().string() +
+                              ") but is no run of cltrain: nothing was touched; choose an empty or "
+                              "new folder with run.dir=...");
+}
+
+void RunDirectory::lock() {
+  const fs::path file = path_ / ".lock";
+  lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0)
+    throw RunDirectoryError("run.dir=" + path_.string() + " is not writable: " +
+                            std::strerror(errno) + "; choose another with run.dir=...");
+  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  throw RunDirectoryError("another cltrain is working in run.dir=" + path_.string() +
+                          "; wait for it, or choose another folder with run.dir=...");
+}
+
+void RunDirectory::compare_options(const OptionTable& options) {
+  const fs::path file = path_ / kConfig;
+  if (!fs::exists(file)) return;
+  std::string refused;
+  for (const ConfigDifference& difference :
+       compare(parse_resolved(read_file(file), file.string()), options)) {
+    const std::string line =
+        difference.name + ": " + difference.before + " -> " + difference.after;
+    if (difference.safe)
+      notes_.push_back("changed since the run began: " + line);
+    else
+      refused += "\n  " + line;
+  }
+  if (!refused.empty())
+    throw RunDirectoryError("run.dir=" + path_.string() +
+                            " holds a run with other options (then -> now):" + refused +
+                            "\nNothing was touched. Use the options of the run, or start a new one "
+                            "with run.dir=...");
+}
+
+}  // namespace cltrain

@@ -1,0 +1,43 @@
+// The run directory: one folder a run.
+//
+//   config.resolved.yaml   every option as the run uses it
+//   metrics.jsonl          a line a step, each step once; evaluations.jsonl likewise
+//   checkpoints/           see train/checkpoint.h
+//   summary.json           written at the end
+//   .lock                  held while a cltrain works here
+//
+// Opened on rank 0 only, before training. Errors: RunDirectoryError when the folder belongs to
+// something else, another cltrain works in it, or an option changed that may not change.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "configs/option_table.h"
+
+namespace cltrain {
+
+class RunDirectory {
+ public:
+  /// Creates the folder or checks that it is this run's. Fills notes() with what a reader of the
+  /// start-up print should know (options that changed and may).
+  RunDirectory(std::filesystem::path path, const OptionTable& options);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  void lock();
+  void check_owner() const;
+  void compare_options(const OptionTable& options);
+
+  std::filesystem::path path_;
+  std::vector<std::string> notes_;
+  int lock_ = -1;
+};
+
+}  // namespace cltrain

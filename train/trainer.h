@@ -1,0 +1,94 @@
+// Trainer: the loop. One step is: data, forward, loss, backward with the sum of gradients over the
+// ranks, agreement that all is finite, update. Read step() in trainer.cpp first.
+//
+// Every rank makes one and calls run(); all of them return the same exit code. Errors that end the
+// run are exceptions: NonFinite here, PeerLost, DataError, IoError and CheckpointError from below.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/loader.h"
+#include "dist/communicator.h"
+#include "dist/gradient_sum.h"
+#include "models/method.h"
+#include "monitoring/sink.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/optimizer.h"
+#include "train/options.h"
+#include "train/phase_clock.h"
+
+namespace cltrain {
+
+/// More steps were refused for a loss or gradient that is not finite than
+/// train.max_skipped_steps allows: exit code 70.
+class NonFinite : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+/// What the trainer works with; all of it outlives the trainer.
+struct TrainerParts {
+  const World& world;
+  const Communicators& communicators;
+  const TrainOptions& options;
+  Method& method;
+  Loader& loader;
+  Evaluation& evaluation;
+  const CheckpointStore& checkpoints;
+  const std::filesystem::path run_dir;
+  const std::string method_name, config_name;  ///< for summary.json
+  Sinks& sinks;  ///< empty but on rank 0
+  std::map<std::string, std::string> environment;  ///< what a restart must share to be bit-identical
+};
+
+class Trainer {
+ public:
+  explicit Trainer(TrainerParts parts);
+
+  /// Takes up the newest checkpoint, if there is one: state and position on every rank. Collective.
+  /// Returns the step the run continues at (0: a fresh run).
+  int64_t resume();
+  /// Trains to the end and writes summary.json: kDone; or to a stop request: a checkpoint and
+  /// kStoppedWithCheckpoint.
+  int run();
+
+  int64_t total_steps() const { return total_steps_; }
+
+ private:
+  struct Verdict {
+    double loss = 0;
+    bool finite = true;
+    bool stop = false;
+  };
+
+  StepRecord step();
+  Verdict agree(const at::Tensor& share);
+  double gradient_norm() const;
+  void refuse(const Batch& batch, double loss);
+  Batch next_batch();
+  std::vector<NamedTensor> state() const;
+  std::string ids_hash(const Batch& batch, const std::vector<int64_t>& rows) const;
+  void save();
+  void evaluate();
+  void write_summary();
+
+  TrainerParts parts_;
+  int64_t total_steps_;
+  double peak_learning_rate_;
+  std::map<std::string, int64_t> counters_{{"step", 0}, {"samples", 0}, {"skipped_steps", 0}};
+  int64_t saved_step_ = -1;
+  bool stop_ = false;
+  double last_loss_ = 0;
+  int64_t session_samples_ = 0;    // since this process began
+  double session_seconds_ = 0;
+  PhaseClock clock_;
+  std::map<std::string, ParameterGroup> groups_;
+  std::map<std::string, std::unique_ptr<Optimizer>> optimizers_;
+  std::map<std::string, std::unique_ptr<GradientSum>> gradients_;  // by phase
+};
+
+}  // namespace cltrain
