@@ -31,7 +31,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     *statistics = {mean, squares / (count - 1.0).clamp_min(1.0)};
     context->save_for_backward({x, weight, mean, inverse_deviation, count});
     context->saved_data["communicator"] = reinterpret_cast<int64_t>(communicator);
-    context->saved_data["bias"] = bias.defined();
+    if (bias.defined()) context->saved_data["bias_type"] = bias.scalar_type();
     return channel_normalize(x, mean, inverse_deviation, weight, bias);
   }
 
@@ -49,7 +49,8 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     at::Tensor dx, dweight, dbias;
     dx = channel_input_gradient(gradients[0], x, mean, inverse, weight, total / saved[4]);
     if (weight.defined()) dweight = local[1].to(weight.scalar_type());
-    if (context->saved_data["bias"].toBool()) dbias = local[0].to(weight.scalar_type());
+    if (const auto type = context->saved_data.find("bias_type"); type != context->saved_data.end())
+      dbias = local[0].to(type->second.toScalarType());
     return {dx, dweight, dbias, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <vector>
 
+#include "configs/mistakes.h"
+
 #ifdef CLTRAIN_CUDA
 #include <c10/cuda/CUDAFunctions.h>
 #endif
@@ -23,6 +25,12 @@ namespace {
 
 void check(int status, const char* call) {
   TORCH_CHECK(status == MPI_SUCCESS, call, " failed with MPI error ", status);
+}
+
+std::string host_name() {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  return host.data();
 }
 
 int from_environment(std::initializer_list<const char*> names, int otherwise) {
@@ -80,7 +88,9 @@ std::pair<c10::Device, std::string> choose_device(const std::string& wanted, int
 #ifdef CLTRAIN_CUDA
   const int gpus = c10::cuda::device_count();
   if (wanted == "cuda") {
-    TORCH_CHECK(gpus > 0, "device=cuda, but this node shows no GPU; use device=cpu or device=auto");
+    if (gpus == 0)
+      throw ConfigError("device=cuda, but " + host_name() +
+                        " shows no GPU; use device=cpu or device=auto");
     const auto index = static_cast<c10::DeviceIndex>(local_rank % gpus);
     c10::cuda::set_device(index);
     return {c10::Device(c10::kCUDA, index), "unverified: no GPU has run this path's tests yet"};
@@ -88,9 +98,10 @@ std::pair<c10::Device, std::string> choose_device(const std::string& wanted, int
   if (wanted == "auto" && gpus > 0)
     return {c10::kCPU, "a GPU is here, but the CUDA path is unverified; device=cuda asks for it"};
 #else
-  TORCH_CHECK(wanted != "cuda",
-              "device=cuda, but this cltrain was built without CUDA; install nvcc and build again, "
-              "or use device=cpu");
+  if (wanted == "cuda")
+    throw ConfigError(
+        "device=cuda, but this cltrain was built without CUDA; install nvcc and build again, or "
+        "use device=cpu");
 #endif
   return {c10::kCPU, ""};
 }
@@ -124,9 +135,7 @@ World open_world(const DistOptions& options) {
   world.cores = take_core_share(node);
   MPI_Comm_free(&node);
   at::set_num_threads(world.cores);
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  world.host = host.data();
+  world.host = host_name();
   std::tie(world.device, world.device_note) = choose_device(options.device, world.local_rank);
   world.watchdog = std::make_shared<Watchdog>(world.rank, options.timeout);
   return world;

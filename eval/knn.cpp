@@ -43,13 +43,14 @@ Candidates search(const faiss::IndexFlatIP& index, const at::Tensor& labels,
   const auto* known = labels.const_data_ptr<int64_t>();
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t j = 0; j < reach; ++j) {
+      if (place[row * reach + j] < 0) continue;  // faiss finds no neighbour of a NaN
       to[row * k + j] = similarity[row * reach + j];
       label[row * k + j] = known[place[row * reach + j]];
     }
   return found;
 }
 
-// The class with the heaviest vote of the k best among `count` candidates, ranks side by side.
+// The class with the heaviest vote of the k best candidates, ranks side by side; -1 without any.
 int64_t vote(const float* similarity, const int64_t* label, int64_t parts, int64_t part_stride,
              int64_t k, int64_t classes, double temperature) {
   std::vector<std::pair<float, int64_t>> all;
@@ -59,6 +60,7 @@ int64_t vote(const float* similarity, const int64_t* label, int64_t parts, int64
         all.emplace_back(similarity[part * part_stride + j], label[part * part_stride + j]);
   const auto heavier = [](const auto& a, const auto& b) { return a.first > b.first; };
   std::stable_sort(all.begin(), all.end(), heavier);
+  if (all.empty()) return -1;
   if (static_cast<int64_t>(all.size()) > k) all.resize(k);
   std::vector<double> votes(classes, 0.0);
   for (const auto& [value, owner] : all)

@@ -11,6 +11,7 @@
 #include "data/dataset.h"
 #include "dist/errors.h"
 #include "dist/exit_codes.h"
+#include "monitoring/sink.h"
 #include "train/files.h"
 #include "train/trainer.h"
 
@@ -39,6 +40,8 @@ Report current_error() {
   } catch (const PeerLost& error) {
     return {kPeerLost, error.what()};
   } catch (const IoError& error) {
+    return {kIoError, error.what()};
+  } catch (const RecordError& error) {
     return {kIoError, error.what()};
   } catch (const c10::Error& error) {
     return {kFailure, error.what_without_backtrace()};

@@ -13,6 +13,7 @@
 #include "launcher/errors.h"
 #include "launcher/options.h"
 #include "launcher/session.h"
+#include "train/signals.h"
 
 namespace cltrain {
 namespace {
@@ -31,11 +32,16 @@ int run(const std::vector<std::string>& arguments, int& rank) {
   const CommandLine line = parse_command_line(arguments);
   Options options;
   OptionTable table;
-  options.train.run.dir = "runs/" + std::filesystem::path(line.config).stem().string();
+  options.train.run.dir =
+      "runs/" + (line.config.empty() ? "<config>"
+                                     : std::filesystem::path(line.config).stem().string());
   describe(table, options);
   if (line.action == CommandLine::Action::kVersion) return print_once(rank, version_text()), kDone;
-  if (line.action == CommandLine::Action::kHelp)
-    return print_once(rank, usage() + options_help(table, line.help_prefix)), kDone;
+  if (line.action == CommandLine::Action::kHelp) {
+    const std::string help = options_help(table, line.help_prefix);
+    if (help.empty()) throw ConfigError("no option begins with '" + line.help_prefix + "'");
+    return print_once(rank, usage() + help), kDone;
+  }
 
   const ResolvedConfig config = load_config(
       {.file = line.config, .overrides = line.overrides, .search = config_folders()}, table);
@@ -43,6 +49,7 @@ int run(const std::vector<std::string>& arguments, int& rank) {
     return print_once(rank, resolved_with_origins(config)), kDone;
   refuse_if_any(problems(options, announced_size()));
 
+  listen_for_stop();  // before MPI: a batch system may ask at any moment
   World world = open_world(options.dist);
   rank = world.rank;
   refuse_if_any(problems(options, world.size));

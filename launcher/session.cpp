@@ -53,12 +53,10 @@ void open_sinks(Sinks& sinks, const Options& options, const World& world, int64_
   sinks.add(std::move(prometheus));
 }
 
-/// Whether rank 0 found the run finished, on every rank.
-bool already_finished(const World& world, const Communicator& control,
-                      const std::filesystem::path& dir, int64_t total_steps) {
-  int64_t finished = 0;
-  if (world.rank == 0) finished = finished_steps(dir).value_or(-1) >= total_steps;
-  return control.all_gather_count(finished).front() != 0;
+/// The steps of a run that rank 0 found finished, on every rank; -1 where it is not.
+int64_t finished_at(const World& world, const Communicator& control,
+                    const std::filesystem::path& dir) {
+  return control.all_gather_count(world.rank == 0 ? finished_steps(dir).value_or(-1) : -1).front();
 }
 
 }  // namespace
@@ -93,23 +91,25 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
                                     [](const std::string& text) { say(text + "\n"); });
   Sinks sinks;
   Trainer trainer({world, communicators, options.train, *method, loader, evaluation, checkpoints,
-                   dir, options.method.name, config.stem, sinks, environment_of(world)});
+                   data.train->size(), dir, options.method.name, config.stem, sinks, environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
     say(start_up_text(options, world, data, *method, loader.steps_per_epoch(), total));
     for (const std::string& note : run->notes()) say("  note         " + note + "\n");
   }
-  if (already_finished(world, *communicators.control, dir, total)) {
+  if (const int64_t finished = finished_at(world, *communicators.control, dir);
+      finished >= total) {
     if (world.rank == 0)
-      say("this run is finished (" + std::to_string(total) +
+      say("this run is finished (" + std::to_string(finished) +
           " steps); for more, raise train.epochs or train.steps, or set another run.dir\n" +
           results_table(dir));
     return kDone;
   }
-  const int64_t resumed = trainer.resume();
+  const Trainer::Resumed resumed = trainer.resume();
   if (world.rank == 0) {
-    open_sinks(sinks, options, world, resumed, total);
-    if (resumed > 0) say("resumed at step " + std::to_string(resumed) + "\n");
+    open_sinks(sinks, options, world, resumed.step, total);
+    for (const std::string& note : resumed.notes) say("NOTE: " + note + "\n");
+    if (resumed.step > 0) say("resumed at step " + std::to_string(resumed.step) + "\n");
   }
   const int code = trainer.run();
   sinks.close();

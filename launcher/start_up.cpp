@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "launcher/build_info.h"
@@ -39,7 +40,9 @@ std::string start_up_text(const Options& options, const World& world, const Data
                                                            " autocast")
        << (options.train.run.tf32 ? ", TF32 on" : ", TF32 off") << "\n"
        << "  batch        " << grouped(train.global_batch) << " images over all ranks, "
-       << grouped(method.negatives_per_anchor(train.global_batch)) << " negatives an anchor\n"
+       << grouped(method.negatives_per_anchor(
+              std::min(train.global_batch, data.train->size())))
+       << " negatives an anchor\n"
        << "  length       " << grouped(total_steps) << " steps, " << grouped(steps_per_epoch)
        << " an epoch\n"
        << "  run          " << options.train.run.dir << "\n";

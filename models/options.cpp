@@ -21,7 +21,7 @@ void describe(OptionTable& table, MethodOptions& options) {
                     "group = group norm",
              .choices = {"sync", "local", "group"}});
   table.add("model.norm_groups", model.norm_groups,
-            {.doc = "channel groups of group norm; lowered to a common divisor with the channels",
+            {.doc = "most channel groups of group norm; fewer where a group would have under 8 channels",
              .min = 1});
   table.add("model.norm_momentum", model.norm_momentum,
             {.doc = "weight of the newest batch in the running statistics", .min = 0, .max = 1,

@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, int error) {
-  throw std::runtime_error("cannot " + what + " " + path.string() + ": " + std::strerror(error) +
+  throw RecordError("cannot " + what + " " + path.string() + ": " + std::strerror(error) +
                            "; check free space and permissions of the run directory (run.dir)");
 }
 
@@ -38,7 +38,7 @@ Json to_object(const NamedValues& values) {
 int64_t step_of(const std::string& line, const std::string& where) {
   const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object() || !object.contains("step") || !object["step"].is_number_integer()) {
-    throw std::runtime_error(where + ": damaged: '" + line.substr(0, 60) +
+    throw RecordError(where + ": damaged: '" + line.substr(0, 60) +
                              "' is no JSON object with a whole \"step\"; remove the line, or move "
                              "the file away to continue without the record of earlier steps");
   }

@@ -10,7 +10,7 @@
 // value is null, and "<name>_text" beside it says which ("loss":null,"loss_text":"nan").
 //
 // Who: rank 0's Sinks, from the training thread. Each line is one write(2), so it survives the
-// death of the process (not that of the machine). Errors: std::runtime_error naming the file and
+// death of the process (not that of the machine). Errors: RecordError naming the file and
 // the operating system's reason.
 #pragma once
 

@@ -5,7 +5,7 @@
 // Ranks: only rank 0 adds sinks. On the other ranks the list is empty and every call returns at
 // once, so that the trainer calls it alike on all ranks. Threads: called from the training thread
 // only, one call at a time. Errors: a sink that cannot write what it promised (disk full) throws
-// std::runtime_error. A sink whose output is only for watching (console, Prometheus) never throws.
+// RecordError. A sink whose output is only for watching (console, Prometheus) never throws.
 // Order: step(s) is called before the checkpoint of step s becomes visible on disk; a resumed run
 // then finds a line for every step it does not repeat.
 #pragma once
@@ -13,12 +13,18 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace cltrain {
+
+/// The record of a run cannot be written, or was damaged: exit code 74.
+class RecordError : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
 
 /// Names with values, in the order they are to be shown.
 using NamedValues = std::vector<std::pair<std::string, double>>;

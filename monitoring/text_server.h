@@ -3,7 +3,7 @@
 // CUDA libraries, and pthread_create refuses them.
 //
 // Threads: its own, with all signals blocked so that the program's handlers run on the program's
-// threads. `text` is called on them. Errors: open() returns false when the port cannot be had.
+// threads. `text` is called on them. Errors: open() returns 0 when the port cannot be had.
 #pragma once
 
 #include <functional>

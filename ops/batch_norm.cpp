@@ -46,11 +46,14 @@ struct RowKernels;
     _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum += x[i];      \
     return sum;                                                                              \
   }                                                                                          \
-  CLTRAIN_SIMD T row_square_sum_##T(const T* x, int64_t n, T mean) {                         \
-    T sum = 0;                                                                               \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum +=            \
-        (x[i] - mean) * (x[i] - mean);                                                       \
-    return sum;                                                                              \
+  CLTRAIN_SIMD void row_deviations_##T(const T* x, int64_t n, T centre, double* sums) {      \
+    T sum = 0, squares = 0;                                                                  \
+    _Pragma("omp simd reduction(+ : sum, squares)") for (int64_t i = 0; i < n; ++i) {        \
+      sum += x[i] - centre;                                                                  \
+      squares += (x[i] - centre) * (x[i] - centre);                                          \
+    }                                                                                        \
+    sums[0] += sum;                                                                          \
+    sums[1] += squares;                                                                      \
   }                                                                                          \
   CLTRAIN_SIMD T row_product_sum_##T(const T* dy, const T* x, int64_t n, T mean) {           \
     T sum = 0;                                                                               \
@@ -69,7 +72,7 @@ struct RowKernels;
   template <>                                                                                \
   struct RowKernels<T> {                                                                     \
     static constexpr auto sum = row_sum_##T;                                                 \
-    static constexpr auto square_sum = row_square_sum_##T;                                   \
+    static constexpr auto deviations = row_deviations_##T;                                   \
     static constexpr auto product_sum = row_product_sum_##T;                                 \
     static constexpr auto scale = row_scale_##T;                                             \
     static constexpr auto gradient = row_gradient_##T;                                       \
@@ -112,18 +115,19 @@ at::Tensor channel_moments(const at::Tensor& input) {
     const auto* data = x.const_data_ptr<scalar_t>();
     for_channels(planes, [&](int64_t channel) {
       const scalar_t* plane = data + channel * planes.inner;
-      double sum = 0, squares = 0;
+      double sum = 0;
       for (int64_t row = 0; row < planes.rows; ++row)
         sum += RowKernels<scalar_t>::sum(plane + row * planes.stride(), planes.inner);
-      const double mean = sum / static_cast<double>(planes.count());
-      // Deviations from the rounded mean; the second term takes the rounding out again.
-      const auto rounded = static_cast<scalar_t>(mean);
+      // The first mean carries the rounding of float sums, which a large mean makes large. It only
+      // serves as a centre: the deviations from it correct the mean and the squares.
+      const auto centre = static_cast<scalar_t>(sum / static_cast<double>(planes.count()));
+      double deviations[2] = {0, 0};
       for (int64_t row = 0; row < planes.rows; ++row)
-        squares += RowKernels<scalar_t>::square_sum(plane + row * planes.stride(), planes.inner,
-                                                    rounded);
-      const double error = mean - rounded;
-      out[channel] = mean;
-      out[channels + channel] = std::max(0.0, squares - planes.count() * error * error);
+        RowKernels<scalar_t>::deviations(plane + row * planes.stride(), planes.inner, centre,
+                                         deviations);
+      const double error = deviations[0] / static_cast<double>(planes.count());
+      out[channel] = centre + error;
+      out[channels + channel] = std::max(0.0, deviations[1] - deviations[0] * error);
     });
   });
   return moments;

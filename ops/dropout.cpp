@@ -92,8 +92,10 @@ at::Tensor keyed_dropout(const at::Tensor& x, const at::Tensor& sample_ids, doub
                   sample_ids.size(0) == x.size(0),
               "keyed dropout: sample_ids is int64 [B] with B = ", x.size(0), "; received ",
               sample_ids.scalar_type(), " ", sample_ids.sizes());
+  TORCH_CHECK(view < 16 && site < 4096, "keyed dropout: view ", view, ", site ", site,
+              " do not fit; allowed: below 16 and 4096");
   if (probability == 0) return x;
-  return KeyedDropout::apply(x, sample_ids, Draw{probability, key, view, site});
+  return KeyedDropout::apply(x, sample_ids.contiguous(), Draw{probability, key, view, site});
 }
 
 }  // namespace cltrain

@@ -27,6 +27,14 @@ std::string folder_name(int64_t step) {
   return text;
 }
 
+/// The SHA-256 that a manifest carries of itself: of its text without that entry.
+std::string seal_of(json manifest) {
+  manifest.erase("manifest_sha256");
+  Sha256 sha;
+  sha.add(manifest.dump());
+  return sha.hex();
+}
+
 /// Reads and verifies one checkpoint folder; throws CheckpointError naming the file at fault.
 FoundCheckpoint verify(const fs::path& folder) {
   const fs::path manifest_path = folder / kManifest;
@@ -35,6 +43,9 @@ FoundCheckpoint verify(const fs::path& folder) {
     if (manifest.at("format") != kFormat)
       throw CheckpointError(manifest_path.string() + " has the format " +
                             manifest.at("format").dump() + "; this cltrain reads " + kFormat);
+    if (manifest.at("manifest_sha256") != seal_of(manifest))
+      throw CheckpointError(manifest_path.string() +
+                            " is damaged: its SHA-256 is not the one it carries");
     for (const auto& [name, facts] : manifest.at("files").items()) {
       const fs::path file = folder / name;
       std::error_code error;
@@ -82,7 +93,7 @@ std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) con
     fs::create_directory(temporary);
     write_safetensors(temporary / kStateFile, snapshot.tensors);
     bytes = static_cast<int64_t>(fs::file_size(temporary / kStateFile));
-    const json manifest = {
+    json manifest = {
         {"format", kFormat},
         {"counters", snapshot.counters},
         {"environment", snapshot.environment},
@@ -90,6 +101,7 @@ std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) con
         {"files",
          {{kStateFile,
            {{"bytes", bytes}, {"sha256", sha256_of_file(temporary / kStateFile)}}}}}};
+    manifest["manifest_sha256"] = seal_of(manifest);
     write_file_durably(temporary / kManifest, {manifest.dump(2)});
     sync_folder(temporary);
     fs::remove_all(target);  // a damaged one of the same step, or one of before a resume
@@ -129,14 +141,23 @@ void CheckpointStore::remove_old(const fs::path& newest) const {
 std::optional<FoundCheckpoint> CheckpointStore::newest() const {
   const std::vector<fs::path> all = list();
   std::string faults;
+  std::vector<fs::path> damaged;
   for (const fs::path& folder : all) {
     try {
       FoundCheckpoint found = verify(folder);
-      if (!faults.empty()) warn_("continuing from the older checkpoint " + folder.string());
+      // A damaged one must not be tried again: the step log is about to be cut behind it.
+      for (const fs::path& path : damaged) {
+        std::error_code error;
+        fs::rename(path, path.parent_path() / ("damaged-" + path.filename().string()), error);
+      }
+      if (!faults.empty())
+        warn_("continuing from the older checkpoint " + folder.string() +
+              "; the damaged one was renamed to damaged-...");
       return found;
     } catch (const CheckpointError& error) {
       warn_(std::string("WARNING: unusable checkpoint: ") + error.what());
       faults += std::string("\n  ") + error.what();
+      damaged.push_back(folder);
     }
   }
   if (all.empty()) return std::nullopt;

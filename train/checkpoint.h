@@ -1,13 +1,13 @@
 // Checkpoints: everything a run needs to continue as if it had not stopped.
 //
 //   <run>/checkpoints/step-000000017/state.safetensors   every tensor: model, optimisers
-//                                    manifest.json       counters, options, environment, SHA-256
+//                                    manifest.json       counters, environment, SHA-256
 //   <run>/checkpoints/latest -> step-000000017           moves last
 //
 // Nothing random is in it (draws are keyed) and no loader position (a function of the step). A
 // checkpoint is written under a hidden name, fsynced and renamed, so that a folder named step-* is
 // complete; older ones go only after `latest` moved. Files are checked against their SHA-256 before
-// use; where they fail, the next older checkpoint is taken, and said loudly.
+// use; where they fail, the next older checkpoint is taken, loudly, and the damaged folder is renamed.
 //
 // Called on rank 0 only; the trainer spreads what it loads. Errors: IoError when writing,
 // CheckpointError when nothing sound is left or shapes differ.

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 namespace cltrain {
 namespace {
@@ -56,11 +55,16 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 std::string read_file(const std::filesystem::path& path) {
+  // Not by `stream << file.rdbuf()`: a failing read would end the text early and say nothing.
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw std::runtime_error("cannot read " + path.string());
-  return text.str();
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  while (file) {
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    text.append(buffer.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (!file.eof() || file.bad()) throw std::runtime_error("cannot read " + path.string());
+  return text;
 }
 
 }  // namespace cltrain

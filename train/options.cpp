@@ -36,7 +36,7 @@ void describe_optim(OptionTable& table, OptimOptions& optim) {
   table.add("optim.name", optim.name,
             {.doc = "optimiser", .choices = {"sgd", "lars", "adamw"}});
   table.add("optim.lr", optim.lr,
-            {.doc = "base learning rate, before optim.scaling", .min = 0});
+            {.doc = "base learning rate, before optim.scaling", .min = 0, .max = 1000});
   table.add("optim.scaling", optim.scaling,
             {.doc = "learning rate by global batch B: none = lr, linear = lr*B/256, sqrt = "
                     "lr*sqrt(B)",
@@ -46,7 +46,7 @@ void describe_optim(OptionTable& table, OptimOptions& optim) {
              .choices = {"constant", "cosine"}});
   table.add("optim.warmup_epochs", optim.warmup_epochs,
             {.doc = "linear rise of the learning rate", .unit = "epochs", .min = 0});
-  table.add("optim.weight_decay", optim.weight_decay, {.doc = "weight decay", .min = 0});
+  table.add("optim.weight_decay", optim.weight_decay, {.doc = "weight decay", .min = 0, .max = 1000});
   table.add("optim.momentum", optim.momentum,
             {.doc = "momentum of sgd and lars", .min = 0, .max = 1});
   table.add("optim.nesterov", optim.nesterov, {.doc = "sgd: Nesterov's momentum"});

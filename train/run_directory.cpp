@@ -69,7 +69,7 @@ void RunDirectory::compare_options(const OptionTable& options) {
     const std::string line =
         difference.name + ": " + difference.before + " -> " + difference.after;
     if (difference.safe)
-      notes_.push_back("changed since the run began: " + line);
+      notes_.push_back("changed since the last session: " + line);
     else
       refused += "\n  " + line;
   }

@@ -41,7 +41,13 @@ struct Entry {
 
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path) : path_(path), text_(read_file(path)) {}
+  explicit Reader(const std::filesystem::path& path) : path_(path) {
+    try {
+      text_ = read_file(path);
+    } catch (const std::runtime_error& error) {
+      throw CheckpointError(error.what());
+    }
+  }
 
   std::vector<NamedTensor> read() {
     uint64_t header = 0;
@@ -80,6 +86,7 @@ class Reader {
     std::vector<Entry> entries;
     try {
       const json parsed = json::parse(header, no_duplicates);
+      if (!parsed.is_object()) fail("its header is no JSON object");
       for (const auto& [name, value] : parsed.items())
         if (name != "__metadata__") entries.push_back(parse_entry(name, value));
     } catch (const json::exception& error) {
@@ -95,10 +102,14 @@ class Reader {
     if (type == kTypes.end()) fail("'" + name + "' has the unknown type " + type_text);
     Entry entry{name, type->first, {}, 0, 0};
     uint64_t bytes = c10::elementSize(type->first);
-    for (const json& extent : value.at("shape")) {
+    const json& shape = value.at("shape");
+    if (!shape.is_array()) fail("'" + name + "' has a shape that is no list");
+    for (const json& extent : shape) {
       if (!extent.is_number_unsigned()) fail("'" + name + "' has a shape that is not whole numbers");
       const auto size = extent.get<uint64_t>();
-      if (size > INT64_MAX || __builtin_mul_overflow(bytes, std::max<uint64_t>(size, 1), &bytes))
+      // A shape with a 0 has no bytes, but its strides must be representable as well.
+      if (size > INT64_MAX || __builtin_mul_overflow(bytes, std::max<uint64_t>(size, 1), &bytes) ||
+          bytes > INT64_MAX)
         fail("'" + name + "' has a shape whose size overflows");
       entry.shape.push_back(static_cast<int64_t>(size));
     }
@@ -141,6 +152,9 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
     sorted.emplace_back(name, tensor.detach().cpu().contiguous());
   std::sort(sorted.begin(), sorted.end(),
             [](const NamedTensor& a, const NamedTensor& b) { return a.first < b.first; });
+  for (size_t i = 1; i < sorted.size(); ++i)
+    TORCH_CHECK(sorted[i].first != sorted[i - 1].first, "two tensors are named '", sorted[i].first,
+                "': ", path.string(), " could not be read again");
   json header = json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t position = 0;

@@ -90,7 +90,7 @@ std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids) {
   const auto* values = ids.const_data_ptr<int64_t>();
   return json{{"step", step},
               {"loss", number(loss)},
-              {"loss_text", std::to_string(loss)},
+              {"loss_text", std::isnan(loss) ? "nan" : std::to_string(loss)},
               {"ids", std::vector<int64_t>(values, values + ids.numel())}}
              .dump() +
          "\n";

@@ -6,18 +6,18 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "data/sampler.h"
 #include "dist/exit_codes.h"
 #include "models/nets/layers.h"
 #include "train/autocast.h"
+#include "train/digest.h"
 #include "train/files.h"
 #include "train/ids_hash.h"
 #include "train/schedule.h"
 #include "train/signals.h"
-#include "train/digest.h"
 #include "train/summary.h"
 
 namespace cltrain {
@@ -27,28 +27,22 @@ Trainer::Trainer(TrainerParts parts)
       total_steps_(cltrain::total_steps(parts_.options.train, parts_.loader.steps_per_epoch())),
       peak_learning_rate_(
           cltrain::peak_learning_rate(parts_.options.optim, parts_.options.train.global_batch)) {
+  counters_["training_samples"] = parts_.training_samples;
   for (const ParameterGroup& group : parts_.method.groups()) {
     groups_[group.name] = group;
     optimizers_[group.name] = make_optimizer(parts_.options.optim, group);
   }
-  for (const Phase& phase : parts_.method.plan(0)) {
-    std::vector<NamedTensor> parameters;
-    for (const std::string& name : phase.groups)
-      for (const NamedTensor& item : groups_.at(name).parameters) parameters.push_back(item);
-    gradients_[phase.name] =
-        std::make_unique<GradientSum>(parameters, *parts_.communicators.gradients);
-  }
 }
 
 int Trainer::run() {
-  listen_for_stop();
   parts_.method.train();
-  if (counters_["step"] == 0) evaluate();  // baselines, where they are asked for
+  // Baselines where they are asked for, or what a kill took from the step the run continues at.
+  if (counters_["step"] < total_steps_) evaluate();
   while (counters_["step"] < total_steps_ && !stop_) {
     parts_.sinks.step(step());
     const int64_t done = counters_["step"];
     if (done % parts_.options.checkpoint.every == 0 || done == total_steps_ || stop_) save();
-    if (parts_.evaluation.due(done) && done < total_steps_) evaluate();
+    if (parts_.evaluation.due(done) && done < total_steps_ && !stop_) evaluate();
   }
   if (counters_["step"] < total_steps_) return kStoppedWithCheckpoint;
   if (saved_step_ != total_steps_) save();
@@ -74,7 +68,8 @@ StepRecord Trainer::step() {
                                        total_steps_, parts_.loader.steps_per_epoch());
   Verdict verdict;
   for (const Phase& phase : parts_.method.plan(number)) {
-    GradientSum& gradients = *gradients_.at(phase.name);
+    GradientSum& gradients = gradients_of(phase);
+    freeze_others(phase);
     gradients.zero();
     gradients.arm();
     clock_.enter("forward");
@@ -86,7 +81,7 @@ StepRecord Trainer::step() {
     clock_.enter("backward");
     loss.share.backward();
     clock_.enter("reduce");
-    gradients.finish();
+    warn_of_unreached(gradients.finish());
     verdict = agree(loss.share);
     record.scalars.insert(record.scalars.end(), loss.scalars.begin(), loss.scalars.end());
     if (!verdict.finite) break;
@@ -109,6 +104,34 @@ StepRecord Trainer::step() {
   session_samples_ += batch.global_rows;
   session_seconds_ += record.step_seconds;
   return record;
+}
+
+GradientSum& Trainer::gradients_of(const Phase& phase) {
+  std::unique_ptr<GradientSum>& sum = gradients_[phase.name];
+  if (!sum) {
+    std::vector<NamedTensor> parameters;
+    for (const std::string& name : phase.groups)
+      for (const NamedTensor& item : groups_.at(name).parameters) parameters.push_back(item);
+    sum = std::make_unique<GradientSum>(parameters, *parts_.communicators.gradients);
+  }
+  return *sum;
+}
+
+// Networks a phase only passes through collect no gradient.
+void Trainer::freeze_others(const Phase& phase) {
+  for (auto& [name, group] : groups_) {
+    const bool trained =
+        std::find(phase.groups.begin(), phase.groups.end(), name) != phase.groups.end();
+    for (auto& [parameter_name, parameter] : group.parameters) parameter.requires_grad_(trained);
+  }
+}
+
+void Trainer::warn_of_unreached(const std::vector<std::string>& names) {
+  if (names.empty() || warned_of_unreached_) return;
+  std::string text = "WARNING: the loss does not depend on these parameters:";
+  for (const std::string& name : names) text += " " + name;
+  parts_.sinks.message(text);
+  warned_of_unreached_ = true;
 }
 
 Batch Trainer::next_batch() {
@@ -182,17 +205,25 @@ std::vector<NamedTensor> Trainer::state() const {
   return all;
 }
 
-int64_t Trainer::resume() {
+Trainer::Resumed Trainer::resume() {
   const Communicator& control = *parts_.communicators.control;
+  Resumed resumed;
   if (parts_.world.rank == 0) {
     if (const auto found = parts_.checkpoints.newest()) {
       parts_.checkpoints.load(*found, state());
       counters_ = found->counters;
+      if (counters_["training_samples"] != parts_.training_samples)
+        throw CheckpointError("the run in " + parts_.run_dir.string() + " was trained on " +
+                              std::to_string(counters_["training_samples"]) +
+                              " samples, the data set now has " +
+                              std::to_string(parts_.training_samples) +
+                              ": its epochs would move; restore the data (data.root), or start a "
+                              "new run with run.dir=...");
       for (const auto& [name, value] : found->environment)
         if (parts_.environment[name] != value)
-          parts_.sinks.message("NOTE: " + name + " was " + value + ", is now " +
-                               parts_.environment[name] +
-                               ": the continued run is exact in mathematics, not bit-identical");
+          resumed.notes.push_back(name + " was " + value + ", is now " + parts_.environment[name] +
+                                  ": the continued run is the same in mathematics, not in every "
+                                  "bit");
     }
   }
   for (auto& [name, value] : counters_) {
@@ -209,7 +240,8 @@ int64_t Trainer::resume() {
   }
   saved_step_ = counters_["step"] > 0 ? counters_["step"] : -1;
   parts_.loader.seek(counters_["step"]);
-  return counters_["step"];
+  resumed.step = counters_["step"];
+  return resumed;
 }
 
 void Trainer::save() {
@@ -247,7 +279,8 @@ void Trainer::write_summary() {
     Summary summary{.method = parts_.method_name, .config = parts_.config_name};
     summary.ranks = parts_.world.size;
     summary.global_batch = parts_.options.train.global_batch;
-    summary.negatives_per_anchor = parts_.method.negatives_per_anchor(summary.global_batch);
+    summary.negatives_per_anchor = parts_.method.negatives_per_anchor(
+        std::min(summary.global_batch, parts_.training_samples));
     summary.steps = counters_["step"];
     summary.samples_seen = counters_["samples"];
     summary.skipped_steps = counters_["skipped_steps"];

@@ -39,6 +39,7 @@ struct TrainerParts {
   Loader& loader;
   Evaluation& evaluation;
   const CheckpointStore& checkpoints;
+  const int64_t training_samples;  ///< of the data set; a continued run must find as many
   const std::filesystem::path run_dir;
   const std::string method_name, config_name;  ///< for summary.json
   Sinks& sinks;  ///< empty but on rank 0
@@ -50,8 +51,12 @@ class Trainer {
   explicit Trainer(TrainerParts parts);
 
   /// Takes up the newest checkpoint, if there is one: state and position on every rank. Collective.
-  /// Returns the step the run continues at (0: a fresh run).
-  int64_t resume();
+  /// Throws CheckpointError where it does not fit this run.
+  struct Resumed {
+    int64_t step = 0;                ///< where the run continues; 0: a fresh run
+    std::vector<std::string> notes;  ///< rank 0: what keeps it from being bit-identical
+  };
+  Resumed resume();
   /// Trains to the end and writes summary.json: kDone; or to a stop request: a checkpoint and
   /// kStoppedWithCheckpoint.
   int run();
@@ -66,6 +71,9 @@ class Trainer {
   };
 
   StepRecord step();
+  GradientSum& gradients_of(const Phase& phase);
+  void freeze_others(const Phase& phase);
+  void warn_of_unreached(const std::vector<std::string>& names);
   Verdict agree(const at::Tensor& share);
   double gradient_norm() const;
   void refuse(const Batch& batch, double loss);
@@ -79,6 +87,7 @@ class Trainer {
   TrainerParts parts_;
   int64_t total_steps_;
   double peak_learning_rate_;
+  bool warned_of_unreached_ = false;
   std::map<std::string, int64_t> counters_{{"step", 0}, {"samples", 0}, {"skipped_steps", 0}};
   int64_t saved_step_ = -1;
   bool stop_ = false;
@@ -88,7 +97,7 @@ class Trainer {
   PhaseClock clock_;
   std::map<std::string, ParameterGroup> groups_;
   std::map<std::string, std::unique_ptr<Optimizer>> optimizers_;
-  std::map<std::string, std::unique_ptr<GradientSum>> gradients_;  // by phase
+  std::map<std::string, std::unique_ptr<GradientSum>> gradients_;  // by phase, made at first use
 };
 
 }  // namespace cltrain

@@ -10,12 +10,18 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "ops/initial_weights.h"
 
 namespace cltrain {
+namespace {
+
+// A vector's group of one channel would be normalised to nothing, one of two to signs.
+constexpr int64_t kSmallestGroup = 8;
+
+}  // namespace
 
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding)
     : weight(register_parameter("weight", at::zeros({out, in, kernel, kernel}))),
@@ -33,8 +39,14 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias)
 
 at::Tensor Linear::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
 
+int64_t group_count(int64_t channels, int64_t wanted) {
+  int64_t groups = std::clamp<int64_t>(channels / kSmallestGroup, 1, wanted);
+  while (channels % groups != 0) --groups;
+  return groups;
+}
+
 Norm::Norm(int64_t channels, const NormSettings& settings, bool affine_weight, bool affine_bias)
-    : settings_(settings), groups_(std::gcd(settings.groups, channels)) {
+    : settings_(settings), groups_(group_count(channels, settings.groups)) {
   if (affine_weight) weight = register_parameter("weight", at::ones({channels}));
   if (affine_bias) bias = register_parameter("bias", at::zeros({channels}));
   if (!is_batch_norm()) return;
@@ -54,7 +66,8 @@ at::Tensor Norm::forward(const at::Tensor& input) {
   BatchStatistics statistics;
   const Communicator* communicator = settings_.kind == "sync" ? settings_.communicator : nullptr;
   at::Tensor y = sync_batch_norm(x, weight, bias, settings_.epsilon, communicator, statistics);
-  pending_.push_back(std::move(statistics));
+  // Alone with no rows there is nothing to note: zeros would pull the running variance to 0.
+  if (communicator || x.numel() > 0) pending_.push_back(std::move(statistics));
   return y;
 }
 

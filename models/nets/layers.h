@@ -1,7 +1,7 @@
 // The layers that networks are made of: thin torch modules with torchvision's parameter names,
 // keyed initial weights, and batch norm whose running statistics wait for the update.
 //
-// Modules are built on the CPU in float32; Module::to() moves them. Not thread-safe.
+// Modules are built on the CPU in float32; move_to() takes them elsewhere. Not thread-safe.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -17,7 +17,7 @@ namespace cltrain {
 /// How networks are normalised, and over which rows.
 struct NormSettings {
   std::string kind = "sync";  ///< "sync" (global batch), "local" (this rank's rows), "group"
-  int64_t groups = 32;        ///< channel groups of group norm; lowered to a divisor of the channels
+  int64_t groups = 32;        ///< most channel groups of group norm; see group_count()
   double epsilon = 1e-5;
   double momentum = 0.1;      ///< weight of the newest batch in the running statistics
   const Communicator* communicator = nullptr;  ///< of "sync"; outlives the networks
@@ -41,6 +41,10 @@ class Linear : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x);  // [N, in] -> [N, out]
   at::Tensor weight, bias;
 };
+
+/// Groups of a group norm over `channels`: the largest divisor of them that is at most `wanted` and
+/// leaves at least 8 channels a group (one group where there are fewer).
+int64_t group_count(int64_t channels, int64_t wanted);
 
 /// Batch or group norm of [N, C] or [N, C, H, W] with torch's names: weight, bias, and for batch
 /// norm running_mean, running_var, num_batches_tracked. In training mode a forward pass only

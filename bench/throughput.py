@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Images a second of simclr_fashion.yaml at 1, 2 and 4 ranks beside the same step in eager PyTorch
+(bench/peer_simclr.py), in turn, several rounds; medians and ratios. Also the share of the step that
+waits for data.
+
+usage: throughput.py [--cltrain build/bin/cltrain] [--torch FOLDER] [--rounds 3] [--steps 30]
+--torch is the folder of the LibTorch wheel; its Python half runs the peer.
+"""
+import argparse
+import glob
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def cltrain_round(options, ranks, folder):
+    run_dir = os.path.join(folder, f"w{ranks}-{len(os.listdir(folder))}")
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    subprocess.run(["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none",
+                    options.cltrain, "--config", "simclr_fashion.yaml", "eval.enabled=false",
+                    "metrics.enabled=false", "metrics.progress=false",
+                    f"train.steps={options.steps}", f"run.dir={run_dir}"],
+                   check=True, env=environment, stdout=subprocess.DEVNULL)
+    steps = [json.loads(line) for line in open(os.path.join(run_dir, "metrics.jsonl"))][3:]
+    waited = sum(s["phase_seconds"]["data"] for s in steps) / sum(s["step_seconds"] for s in steps)
+    return statistics.median(s["samples_per_second"] for s in steps), waited
+
+
+def peer_round(options):
+    environment = dict(os.environ, PYTHONPATH=options.torch)
+    result = subprocess.run([sys.executable, HERE / "peer_simclr.py", "--threads",
+                             str(os.cpu_count())], check=True, env=environment,
+                            capture_output=True, text=True)
+    return statistics.median(float(line) for line in result.stdout.split())
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cltrain", default=str(HERE.parent / "build/bin/cltrain"))
+    parser.add_argument("--torch", default=next(iter(glob.glob(
+        os.path.expanduser("~/.cache/cltrain/torch-*-full"))), ""))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=30)
+    options = parser.parse_args()
+    figures = {"peer": [], 1: [], 2: [], 4: []}
+    waits = {1: [], 2: [], 4: []}
+    with tempfile.TemporaryDirectory(prefix="cltrain-bench-") as folder:
+        for _ in range(options.rounds):
+            if options.torch:
+                figures["peer"].append(peer_round(options))
+            for ranks in (1, 2, 4):
+                speed, waited = cltrain_round(options, ranks, folder)
+                figures[ranks].append(speed)
+                waits[ranks].append(waited)
+    peer = statistics.median(figures["peer"]) if figures["peer"] else None
+    if peer:
+        print(f"eager PyTorch, 1 process   {peer:8.1f} images/s")
+    for ranks in (1, 2, 4):
+        speed = statistics.median(figures[ranks])
+        ratio = f"{speed / peer:5.2f} x PyTorch" if peer else ""
+        print(f"cltrain, {ranks} rank(s)         {speed:8.1f} images/s  {ratio}  "
+              f"waiting for data {100 * statistics.median(waits[ranks]):.1f} %")
+
+
+if __name__ == "__main__":
+    main()

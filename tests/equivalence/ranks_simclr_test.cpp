@@ -1,0 +1,125 @@
+// The headline test: W ranks with different samples train exactly as one rank with all of them.
+// 16 samples in batches of 7, 7 and 2: uneven shares at every W > 1, and at W = 3 and 4 the last
+// batch of an epoch leaves ranks empty.
+#include <gtest/gtest.h>
+
+#include "equivalence/steps.h"
+#include "support/ranks.h"
+
+namespace cltrain {
+namespace {
+
+using testing::all_ranks;
+using testing::Setting;
+using testing::Trace;
+using testing::world;
+
+Setting resnet18() {
+  Setting setting;
+  setting.method.model.name = "resnet18";
+  setting.method.model.small_stem = true;
+  setting.method.model.zero_init_residual = false;  // else half the gradients are zero at first
+  setting.method.model.head_out = 32;
+  setting.method.simclr.learn_temperature = true;
+  setting.optim.name = "lars";
+  setting.optim.lr = 0.5;
+  return setting;
+}
+
+Setting small_conv() {
+  Setting setting = resnet18();
+  setting.method.model.name = "small_conv";
+  setting.method.model.head_layers = 3;
+  return setting;
+}
+
+/// Runs on all ranks, then on rank 0 alone, and compares there.
+void expect_equivalent(const Setting& setting, double tolerance, double weights_tolerance) {
+  const Trace shared = testing::run_steps(setting, all_ranks());
+  if (world().rank != 0) return;
+  const auto solo = testing::alone();
+  const Trace single = testing::run_steps(setting, *solo);
+  for (int64_t step = 0; step < setting.steps; ++step) {
+    SCOPED_TRACE("step " + std::to_string(step + 1));
+    EXPECT_NEAR(shared.losses[step], single.losses[step], tolerance * single.losses[step]);
+    testing::expect_same_gradients(shared.gradients[step], single.gradients[step], tolerance);
+    EXPECT_GT(shared.gradients[step].at("log_scale").abs().item<double>(), 0);
+  }
+  testing::expect_same_state(shared.state, single.state, weights_tolerance);
+}
+
+TEST(EquivalenceSimclr, Resnet18WholeStepsInFloat64) { expect_equivalent(resnet18(), 1e-9, 1e-9); }
+
+TEST(EquivalenceSimclr, SmallConvWithThreeLayerHeadInFloat64) {
+  expect_equivalent(small_conv(), 1e-9, 1e-9);
+}
+
+TEST(EquivalenceSimclr, GroupNormAndAdamWInFloat64) {
+  Setting setting = small_conv();
+  setting.method.model.norm = "group";
+  setting.optim.name = "adamw";
+  setting.optim.lr = 1e-3;
+  expect_equivalent(setting, 1e-9, 1e-9);
+}
+
+TEST(EquivalenceSimclr, SgdWithNesterovInFloat64) {
+  Setting setting = small_conv();
+  setting.optim.name = "sgd";
+  setting.optim.nesterov = true;
+  setting.optim.lr = 0.05;
+  expect_equivalent(setting, 1e-9, 1e-9);
+}
+
+TEST(EquivalenceSimclr, FirstStepInFloat32) {
+  // As configs train it: float32 amplifies rounding the more, the smaller the batch and the deeper
+  // the residual branches are at first.
+  Setting setting = resnet18();
+  setting.method.model.zero_init_residual = true;
+  setting.type = at::kFloat;
+  setting.global_batch = 14;
+  setting.steps = 1;
+  const Trace shared = testing::run_steps(setting, all_ranks());
+  if (world().rank != 0) return;
+  const auto solo = testing::alone();
+  const Trace single = testing::run_steps(setting, *solo);
+  EXPECT_NEAR(shared.losses[0], single.losses[0], 1e-5 * single.losses[0]);
+  testing::expect_same_gradients(shared.gradients[0], single.gradients[0], 1e-3);
+}
+
+TEST(EquivalenceSimclr, TheTestHasUnevenAndEmptyShares) {
+  Setting setting = small_conv();
+  const Trace trace = testing::run_steps(setting, all_ranks());
+  if (world().size == 1) return;
+  EXPECT_NE(trace.rows[0].front(), trace.rows[0].back());
+  if (world().size > 2) {
+    int64_t smallest = 99;
+    for (const int64_t rows : trace.rows[2]) smallest = std::min(smallest, rows);
+    EXPECT_EQ(smallest, 0);
+  }
+}
+
+TEST(EquivalenceSimclr, LocalBatchNormIsNotEquivalent) {
+  // The comparison can fail: local statistics differ from the global batch's.
+  if (world().size == 1) return;
+  Setting setting = small_conv();
+  setting.method.model.norm = "local";
+  setting.global_batch = 8;
+  setting.steps = 1;
+  const Trace shared = testing::run_steps(setting, all_ranks());
+  if (world().rank != 0) return;
+  const auto solo = testing::alone();
+  const Trace single = testing::run_steps(setting, *solo);
+  EXPECT_GT(std::abs(shared.losses[0] - single.losses[0]), 1e-6);
+}
+
+TEST(EquivalenceSimclr, EveryRankHoldsTheSameBits) {
+  Trace trace = testing::run_steps(small_conv(), all_ranks());
+  for (auto& [name, tensor] : trace.state) {
+    at::Tensor first = tensor.contiguous().clone();
+    all_ranks().control->broadcast(first, 0);
+    EXPECT_TRUE(tensor.equal(first)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace cltrain

@@ -1,0 +1,89 @@
+#include "equivalence/steps.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "data/loader.h"
+#include "dist/gradient_sum.h"
+#include "models/nets/layers.h"
+#include "models/registry.h"
+#include "support/pictures.h"
+#include "support/ranks.h"
+#include "train/optimizer.h"
+
+namespace cltrain::testing {
+namespace {
+
+std::map<std::string, at::Tensor> copy_of_state(const Method& method, const Optimizer& optimizer) {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& item : method.named_parameters()) state[item.key()] = item.value().detach().clone();
+  for (const auto& item : method.named_buffers()) state[item.key()] = item.value().detach().clone();
+  for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor.clone();
+  return state;
+}
+
+}  // namespace
+
+Trace run_steps(const Setting& setting, const Communicators& communicators) {
+  const int rank = communicators.control->rank(), size = communicators.control->size();
+  const NoisePictures pictures(setting.samples, setting.image_size);
+  AugmentOptions views;
+  views.size = setting.image_size;
+  views.blur_kernel = 3;
+  Loader loader(pictures,
+                {.seed = 5, .global_batch = setting.global_batch, .rank = rank, .world_size = size},
+                views);
+  const auto method = make_method(setting.method, 5, *communicators.loss);
+  move_to(*method, c10::kCPU, setting.type);
+  const ParameterGroup group = method->groups().at(0);
+  const auto optimizer = make_optimizer(setting.optim, group);
+  GradientSum sum(group.parameters, *communicators.gradients, 1 << 16);
+  Trace trace;
+  for (int64_t step = 0; step < setting.steps; ++step) {
+    Batch batch = loader.next();
+    for (auto& [name, tensor] : batch.tensors) tensor = tensor.to(setting.type);
+    const StepContext context{communicators, 5, step, batch.epoch,
+                              share_counts(batch.global_rows, size)};
+    const Phase phase = method->plan(step).at(0);
+    sum.zero();
+    sum.arm();
+    const LossShare loss = method->loss(phase, batch, context);
+    loss.share.backward();
+    sum.finish();
+    at::Tensor total = at::tensor({loss.share.item<double>()}, at::kDouble);
+    communicators.control->all_reduce_sum(total);
+    trace.losses.push_back(total.item<double>());
+    trace.rows.push_back(context.rows);
+    auto& gradients = trace.gradients.emplace_back();
+    for (const auto& [name, parameter] : group.parameters)
+      gradients[name] = parameter.grad().clone();
+    optimizer->update(setting.optim.lr);
+    commit_statistics(*method);
+    method->after_phase(phase, batch, context);
+  }
+  trace.state = copy_of_state(*method, *optimizer);
+  return trace;
+}
+
+void expect_same_gradients(const std::map<std::string, at::Tensor>& a,
+                           const std::map<std::string, at::Tensor>& b, double tolerance) {
+  ASSERT_EQ(a.size(), b.size());
+  double squares = 0;
+  for (const auto& [name, tensor] : b) squares += std::pow(tensor.norm().item<double>(), 2);
+  ASSERT_GT(squares, 0) << "no gradient at all: the test shows nothing";
+  for (const auto& [name, tensor] : a)
+    EXPECT_LE(relative_difference(tensor, b.at(name), std::sqrt(squares)), tolerance) << name;
+}
+
+void expect_same_state(const std::map<std::string, at::Tensor>& a,
+                       const std::map<std::string, at::Tensor>& b, double tolerance) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a)
+    EXPECT_LE(relative_difference(tensor.to(at::kDouble), b.at(name).to(at::kDouble)), tolerance)
+        << name;
+}
+
+}  // namespace cltrain::testing

@@ -1,0 +1,148 @@
+// The registry, and SimCLR's loss on one rank against loops over its own embeddings.
+#include "models/nets/layers.h"
+#include "models/nets/projection_head.h"
+#include "models/registry.h"
+#include "tests/eval/one_rank.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+namespace cltrain {
+namespace {
+
+at::Tensor images(int64_t rows, double phase) {
+  return (at::arange(rows * 3 * 8 * 8, at::kDouble) * 0.77 + phase).sin().view({rows, 3, 8, 8});
+}
+
+MethodOptions small_simclr() {
+  MethodOptions options;
+  options.model.name = "small_conv";
+  options.model.width = 0.125;
+  options.model.head_out = 6;
+  options.simclr.temperature = 0.2;
+  return options;
+}
+
+Communicators one_rank_communicators() {
+  return {testing::one_rank(), testing::one_rank(), testing::one_rank()};
+}
+
+TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
+  const auto alone = testing::one_rank();
+  const std::vector<std::string> models = names_of(model_table());
+  EXPECT_EQ(models, (std::vector<std::string>{"resnet18", "resnet34", "resnet50", "resnet101",
+                                              "resnet152", "small_conv"}));
+  for (const std::string& method : names_of(method_table()))
+    for (const std::string& model : models) {
+      MethodOptions options;
+      options.name = method;
+      options.model.name = model;
+      options.model.width = 0.0625;
+      EXPECT_GT(make_method(options, 1, *alone)->parameters().size(), 0u) << method << model;
+    }
+  for (const RegistryLine& line : model_table()) EXPECT_FALSE(line.description.empty());
+  for (const RegistryLine& line : method_table()) EXPECT_FALSE(line.description.empty());
+}
+
+TEST(Registry, RefusesNamesItDoesNotHave) {
+  const auto alone = testing::one_rank();
+  MethodOptions options = small_simclr();
+  options.name = "byol2";
+  EXPECT_THROW(make_method(options, 1, *alone), c10::Error);
+  options = small_simclr();
+  options.model.name = "vit";
+  EXPECT_THROW(make_method(options, 1, *alone), c10::Error);
+}
+
+TEST(Registry, SeedDecidesTheWeights) {
+  const auto alone = testing::one_rank();
+  const auto first = make_method(small_simclr(), 3, *alone);
+  const auto again = make_method(small_simclr(), 3, *alone);
+  const auto other = make_method(small_simclr(), 4, *alone);
+  for (const auto& item : first->named_parameters()) {
+    EXPECT_TRUE(at::equal(item.value(), again->named_parameters()[item.key()])) << item.key();
+    if (item.value().dim() < 2) continue;
+    EXPECT_FALSE(at::equal(item.value(), other->named_parameters()[item.key()])) << item.key();
+  }
+}
+
+/// Equation 1 of the paper over rows 0..B-1 (first views) and B..2B-1 (second views).
+double plain_nt_xent(const at::Tensor& embeddings, double temperature) {
+  const int64_t rows = embeddings.size(0), width = embeddings.size(1);
+  const at::Tensor z = embeddings.contiguous();
+  const auto* data = z.const_data_ptr<double>();
+  const auto cosine = [&](int64_t i, int64_t j) {
+    double dot = 0, first = 0, second = 0;
+    for (int64_t d = 0; d < width; ++d) {
+      dot += data[i * width + d] * data[j * width + d];
+      first += data[i * width + d] * data[i * width + d];
+      second += data[j * width + d] * data[j * width + d];
+    }
+    return dot / std::sqrt(first * second);
+  };
+  double loss = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    double denominator = 0;
+    for (int64_t j = 0; j < rows; ++j)
+      if (j != i) denominator += std::exp(cosine(i, j) / temperature);
+    loss += std::log(denominator) - cosine(i, (i + rows / 2) % rows) / temperature;
+  }
+  return loss / static_cast<double>(rows);
+}
+
+TEST(Simclr, LossIsThePapersOverItsOwnEmbeddings) {
+  const Communicators communicators = one_rank_communicators();
+  const auto method = make_method(small_simclr(), 3, *communicators.loss);
+  move_to(*method, at::kCPU, at::kDouble);
+  Batch batch;
+  batch.tensors = {{"view0", images(5, 0.1)}, {"view1", images(5, 0.7)}};
+  const StepContext context{communicators, 3, 0, 0, {5}};
+  const LossShare share = method->loss(method->plan(0)[0], batch, context);
+  // The same forward pass by hand; the head is the child named "head".
+  const at::Tensor features =
+      method->embed(at::cat({batch.tensors.at("view0"), batch.tensors.at("view1")}));
+  const auto head = std::dynamic_pointer_cast<ProjectionHead>(method->named_children()["head"]);
+  ASSERT_TRUE(head);
+  EXPECT_NEAR(share.share.item<double>(), plain_nt_xent(head->forward(features).detach(), 0.2),
+              1e-12);
+  ASSERT_EQ(share.scalars.size(), 1u);
+  EXPECT_EQ(share.scalars[0].first, "temperature");
+  EXPECT_NEAR(share.scalars[0].second, 0.2, 1e-12);
+  EXPECT_EQ(method->negatives_per_anchor(5), 8);
+}
+
+TEST(Simclr, TheTemperatureIsLearnedWhenAsked) {
+  const Communicators communicators = one_rank_communicators();
+  for (const bool learn : {false, true}) {
+    MethodOptions options = small_simclr();
+    options.simclr.learn_temperature = learn;
+    const auto method = make_method(options, 3, *communicators.loss);
+    move_to(*method, at::kCPU, at::kDouble);
+    EXPECT_EQ(method->named_parameters().contains("log_scale"), learn);
+    EXPECT_EQ(method->named_buffers().contains("log_scale"), !learn);
+    EXPECT_EQ(method->groups()[0].parameters.size(), method->parameters().size());
+    if (!learn) continue;
+    const auto loss = [&] {
+      Batch batch;
+      batch.tensors = {{"view0", images(4, 0.1)}, {"view1", images(4, 0.7)}};
+      const StepContext context{communicators, 3, 0, 0, {4}};
+      return method->loss(method->plan(0)[0], batch, context).share;
+    };
+    loss().backward();
+    at::Tensor log_scale = method->named_parameters()["log_scale"];
+    const double found = log_scale.grad().item<double>();
+    log_scale.detach().add_(1e-5);
+    const double above = loss().item<double>();
+    log_scale.detach().sub_(2e-5);
+    EXPECT_NEAR(found, (above - loss().item<double>()) / 2e-5, 1e-8);
+  }
+}
+
+}  // namespace
+}  // namespace cltrain

@@ -1,0 +1,32 @@
+// A data set for tests that need pictures but no files.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "ops/keyed_random.h"
+
+namespace cltrain::testing {
+
+/// Small pictures of noise, each with a tint of its own; nothing is read from disk.
+class NoisePictures : public Dataset {
+ public:
+  NoisePictures(int64_t size, int64_t side) : size_(size), side_(side) {}
+  int64_t size() const override { return size_; }
+  Image image(int64_t id) const override {
+    KeyedStream draws(random_key(99, Purpose::kAugmentation, 0), static_cast<uint64_t>(id), 0, 0);
+    Image image{side_, side_, std::vector<uint8_t>(static_cast<size_t>(side_ * side_ * 3))};
+    for (size_t i = 0; i < image.pixels.size(); ++i)
+      image.pixels[i] = static_cast<uint8_t>((draws.below(128) + 40 * ((id + i) % 3)) % 256);
+    return image;
+  }
+  int64_t label(int64_t) const override { return -1; }
+  int64_t classes() const override { return 0; }
+  std::string describe() const override { return "noise"; }
+
+ private:
+  int64_t size_, side_;
+};
+
+}  // namespace cltrain::testing

@@ -1,0 +1,182 @@
+// The trainer on several ranks: a value that is not finite on one rank is refused by all, leaves no
+// trace, and is counted; a resumed trainer continues bit for bit.
+#include "models/methods/simclr.h"
+#include "models/nets/small_conv.h"
+#include "support/pictures.h"
+#include "support/ranks.h"
+#include "train/digest.h"
+#include "train/files.h"
+#include "train/trainer.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+namespace cltrain {
+namespace {
+
+using testing::all_ranks;
+using testing::world;
+
+/// SimCLR whose loss is NaN at one step on the last rank.
+class Poisoned : public Simclr {
+ public:
+  Poisoned(int64_t bad_step, const NormSettings& norm)
+      : Simclr(make_small_conv(0.25, norm, 3), {.layers = 2, .hidden = 0, .out = 16, .norm = norm},
+               {}, 3),
+        bad_step_(bad_step) {}
+  LossShare loss(const Phase& phase, const Batch& batch, const StepContext& context) override {
+    LossShare result = Simclr::loss(phase, batch, context);
+    const bool last = context.communicators.loss->rank() == context.communicators.loss->size() - 1;
+    if (last && context.step == bad_step_)
+      result.share = result.share * std::numeric_limits<double>::quiet_NaN();
+    return result;
+  }
+
+ private:
+  int64_t bad_step_;
+};
+
+/// Keeps what the trainer reports.
+class Recorder : public MetricSink {
+ public:
+  explicit Recorder(std::vector<StepRecord>& records) : records_(records) {}
+  void step(const StepRecord& record) override { records_.push_back(record); }
+  void evaluation(const EvaluationRecord&) override {}
+
+ private:
+  std::vector<StepRecord>& records_;
+};
+
+/// A trainer over 20 small pictures in batches of 6, with all it stands on.
+struct Session {
+  Session(const std::string& folder, int64_t steps, int64_t bad_step = -1, int64_t max_skipped = 0)
+      : dir(folder),
+        pictures(20, 16),
+        method(std::make_shared<Poisoned>(
+            bad_step, NormSettings{.kind = "sync", .communicator = all_ranks().loss.get()})) {
+    options.run.dtype = "float64";
+    options.train.steps = steps;
+    options.train.global_batch = 6;
+    options.train.max_skipped_steps = max_skipped;
+    options.checkpoint.every = 2;
+    // A constant rate: runs of different length then share their first steps.
+    options.optim.schedule = "constant";
+    options.optim.warmup_epochs = 0;
+    eval.enabled = false;
+    views.size = 16;
+    views.blur_kernel = 3;
+    move_to(*method, c10::kCPU, at::kDouble);
+    loader = std::make_unique<Loader>(
+        pictures,
+        LoaderOptions{
+            .seed = 1, .global_batch = 6, .rank = world().rank, .world_size = world().size},
+        views);
+    evaluation = std::make_unique<Evaluation>(
+        EvaluationParts{world(), all_ranks(), eval, data, views, at::kDouble, 1});
+    store = std::make_unique<CheckpointStore>(dir / "checkpoints", 9, [](const std::string&) {});
+    if (world().rank == 0) sinks.add(std::make_unique<Recorder>(records));
+    trainer = std::make_unique<Trainer>(TrainerParts{world(),
+                                                     all_ranks(),
+                                                     options,
+                                                     *method,
+                                                     *loader,
+                                                     *evaluation,
+                                                     *store,
+                                                     dir,
+                                                     "simclr",
+                                                     "test",
+                                                     sinks,
+                                                     {}});
+  }
+  std::string model_digest() const {
+    std::vector<NamedTensor> tensors;
+    for (const auto& item : method->named_parameters())
+      tensors.emplace_back(item.key(), item.value());
+    for (const auto& item : method->named_buffers()) tensors.emplace_back(item.key(), item.value());
+    return sha256_of_state(tensors, {});
+  }
+
+  std::filesystem::path dir;
+  testing::NoisePictures pictures;
+  std::shared_ptr<Poisoned> method;
+  TrainOptions options;
+  EvalOptions eval;
+  AugmentOptions views;
+  DatasetPair data;
+  std::unique_ptr<Loader> loader;
+  std::unique_ptr<Evaluation> evaluation;
+  std::unique_ptr<CheckpointStore> store;
+  Sinks sinks;
+  std::vector<StepRecord> records;  // on rank 0
+  std::unique_ptr<Trainer> trainer;
+};
+
+TEST(Trainer, RefusesANanOfOneRankOnAllRanksAndLeavesNoTrace) {
+  Session before(testing::shared_folder("before"), 2);
+  before.trainer->resume();
+  ASSERT_EQ(before.trainer->run(), 0);
+
+  Session poisoned(testing::shared_folder("poisoned"), 5, /*bad_step=*/2);
+  poisoned.trainer->resume();
+  EXPECT_THROW(poisoned.trainer->run(), NonFinite);
+  EXPECT_EQ(poisoned.model_digest(), before.model_digest());
+  all_ranks().control->barrier();
+  if (world().rank != 0) return;
+  const std::string report = read_file(poisoned.dir / "nonfinite-step-3.json");
+  EXPECT_NE(report.find("\"step\":3"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"ids\":["), std::string::npos) << report;
+  EXPECT_EQ(std::count(report.begin(), report.end(), ','), 3 + 5) << "six ids expected: " << report;
+  EXPECT_FALSE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000003"));
+  EXPECT_TRUE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000002"));
+}
+
+TEST(Trainer, SkipsAsManyRefusedStepsAsAllowedAndSaysSo) {
+  Session run(testing::shared_folder("skipping"), 5, /*bad_step=*/2, /*max_skipped=*/1);
+  run.trainer->resume();
+  ASSERT_EQ(run.trainer->run(), 0);
+  for (const auto& item : run.method->named_buffers())
+    EXPECT_TRUE(std::isfinite(item.value().to(at::kDouble).sum().item<double>())) << item.key();
+  // Four updates, so four batches in the running statistics.
+  EXPECT_EQ(run.method->named_buffers()["encoder.bn1.num_batches_tracked"].item<int64_t>(), 4);
+  if (world().rank != 0) return;
+  ASSERT_EQ(run.records.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(run.records[i].refused, i == 2);
+    EXPECT_EQ(std::isfinite(run.records[i].loss), i != 2);
+    EXPECT_EQ(run.records[i].step, static_cast<int64_t>(i + 1));
+  }
+  const std::string summary = read_file(run.dir / "summary.json");
+  EXPECT_NE(summary.find("\"skipped_steps\": 1"), std::string::npos) << summary;
+}
+
+TEST(Trainer, ContinuesBitForBitFromACheckpoint) {
+  Session whole(testing::shared_folder("whole"), 7);
+  whole.trainer->resume();
+  ASSERT_EQ(whole.trainer->run(), 0);
+
+  // The first session of another run ends at step 4; the second finds its checkpoint.
+  const std::string folder = testing::shared_folder("halves");
+  {
+    Session first(folder, 4);
+    first.trainer->resume();
+    ASSERT_EQ(first.trainer->run(), 0);
+  }
+  Session second(folder, 7);
+  EXPECT_EQ(second.trainer->resume(), 4);
+  ASSERT_EQ(second.trainer->run(), 0);
+  EXPECT_EQ(second.model_digest(), whole.model_digest());
+  if (world().rank != 0) return;
+  ASSERT_EQ(second.records.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(second.records[i].loss, whole.records[i + 4].loss);
+    EXPECT_EQ(second.records[i].ids_hash, whole.records[i + 4].ids_hash);
+  }
+}
+
+}  // namespace
+}  // namespace cltrain
