@@ -1,16 +1,16 @@
 #include "dist/communicator.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <c10/util/Exception.h>
-#include <mpi.h>
+#include "dist/mpi_backend.h"
+#include "dist/nccl_group.h"
 
 #include <memory>
 #include <numeric>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
-#include "dist/mpi_backend.h"
-#include "dist/nccl_group.h"
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <c10/util/Exception.h>
+#include <mpi.h>
 
 namespace cltrain {
 namespace {
@@ -35,8 +35,8 @@ void reduce(c10d::ProcessGroup& group, at::Tensor& tensor, c10d::ReduceOp op) {
 std::unique_ptr<Communicator> open_mpi(const World& world, const char* name) {
   auto group = c10::make_intrusive<c10d::ProcessGroup>(world.rank, world.size);
   group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::CUSTOM,
-                    c10::intrusive_ptr<c10d::Backend>(c10::make_intrusive<MpiBackend>(
-                        MPI_COMM_WORLD, name, world.watchdog)));
+                    c10::intrusive_ptr<c10d::Backend>(
+                        c10::make_intrusive<MpiBackend>(MPI_COMM_WORLD, name, world.watchdog)));
   group->setDefaultBackend(c10d::ProcessGroup::CUSTOM);
   group->setGroupName(name);
   return std::make_unique<Communicator>(std::move(group), c10::kCPU);
@@ -54,8 +54,12 @@ Communicator::Communicator(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::De
 
 Communicator::~Communicator() = default;
 
-int Communicator::rank() const { return group_->getRank(); }
-int Communicator::size() const { return group_->getSize(); }
+int Communicator::rank() const {
+  return group_->getRank();
+}
+int Communicator::size() const {
+  return group_->getSize();
+}
 
 at::Tensor Communicator::all_gather(const at::Tensor& local,
                                     const std::vector<int64_t>& rows) const {
@@ -100,7 +104,9 @@ void Communicator::broadcast(at::Tensor tensor, int root) const {
   group_->broadcast(tensors, options)->wait();
 }
 
-void Communicator::barrier() const { group_->barrier()->wait(); }
+void Communicator::barrier() const {
+  group_->barrier()->wait();
+}
 
 std::vector<int64_t> Communicator::all_gather_count(int64_t value) const {
   const at::Tensor local =

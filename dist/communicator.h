@@ -13,13 +13,13 @@
 //            rank and time-out.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "dist/world.h"
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "dist/world.h"
+#include <ATen/core/Tensor.h>
 
 namespace c10d {
 class ProcessGroup;

@@ -1,13 +1,13 @@
 #include "dist/contrast.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include "dist/gather.h"
+#include "ops/nt_xent.h"
 
 #include <numeric>
 
-#include "dist/gather.h"
-#include "ops/nt_xent.h"
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 
 namespace cltrain {
 
@@ -17,8 +17,8 @@ at::Tensor global_nt_xent(const at::Tensor& view0, const at::Tensor& view1, cons
   const int64_t first =
       std::accumulate(rows.begin(), rows.begin() + communicator.rank(), int64_t{0});
   // Columns 0..B-1 are every image's first view, B..2B-1 the second; both in global order.
-  const at::Tensor candidates = at::cat({gather_with_grad(view0, rows, communicator),
-                                         gather_with_grad(view1, rows, communicator)});
+  const at::Tensor candidates = at::cat(
+      {gather_with_grad(view0, rows, communicator), gather_with_grad(view1, rows, communicator)});
   const at::Tensor mine =
       at::arange(first, first + view0.size(0), view0.options().dtype(at::kLong));
   const at::Tensor self_column = at::cat({mine, mine + batch});

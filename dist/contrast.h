@@ -2,11 +2,11 @@
 // the ranks is decided and hidden here. Collective: every rank calls with its rows, none included.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "dist/communicator.h"
 
 #include <vector>
 
-#include "dist/communicator.h"
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

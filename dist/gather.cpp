@@ -17,9 +17,9 @@ struct Gather : torch::autograd::Function<Gather> {
                                                  torch::autograd::variable_list gradients) {
     const auto* communicator =
         reinterpret_cast<const Communicator*>(context->saved_data["communicator"].toInt());
-    return {communicator->reduce_scatter_sum(gradients[0],
-                                             context->saved_data["rows"].toIntVector()),
-            at::Tensor(), at::Tensor()};
+    return {
+        communicator->reduce_scatter_sum(gradients[0], context->saved_data["rows"].toIntVector()),
+        at::Tensor(), at::Tensor()};
   }
 };
 

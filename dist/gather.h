@@ -5,11 +5,11 @@
 // Collective on all ranks in forward and in backward; a rank without rows takes part in both.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "dist/communicator.h"
 
 #include <vector>
 
-#include "dist/communicator.h"
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

@@ -1,12 +1,12 @@
 #include "dist/gradient_sum.h"
 
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
-
-#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 namespace cltrain {
 namespace {
@@ -49,7 +49,8 @@ struct GradientSum::State {
     Slot& slot = slots[index];
     slot.reached = true;
     TORCH_CHECK(slot.parameter.grad().data_ptr() == slot.view.data_ptr(), "the gradient of ",
-                slot.name, " left its bucket: do not replace gradients between zero() and finish()");
+                slot.name,
+                " left its bucket: do not replace gradients between zero() and finish()");
     if (!armed) return;
     --buckets[slot.bucket].pending;
     launch_full();
@@ -64,8 +65,8 @@ GradientSum::GradientSum(std::vector<std::pair<std::string, at::Tensor>> paramet
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
     auto& [name, parameter] = *it;
     const int64_t bytes = static_cast<int64_t>(parameter.nbytes());
-    const bool fits = !lengths.empty() &&
-                      lengths.back() * parameter.element_size() + bytes <= bucket_bytes;
+    const bool fits =
+        !lengths.empty() && lengths.back() * parameter.element_size() + bytes <= bucket_bytes;
     if (!fits) {
       lengths.push_back(0);
       state_->buckets.emplace_back();

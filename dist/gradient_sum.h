@@ -1,7 +1,7 @@
 // GradientSum: sums the gradients of one phase's parameters over the ranks.
 //
-// Convention (docs/design.md, "one gradient convention"): each rank back-propagates its share of the
-// total loss, so the gradient of the whole is the *sum* over ranks.
+// Convention (docs/design.md, "one gradient convention"): each rank back-propagates its share of
+// the total loss, so the gradient of the whole is the *sum* over ranks.
 //
 // Gradients are views of flat buckets in reverse registration order, the order in which backward
 // completes them, and that order never changes (a resumed run sums in the same order). A hook after
@@ -15,14 +15,14 @@
 //   sum.finish();                    // every gradient is now the sum over ranks, the same bits
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "dist/communicator.h"
 
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "dist/communicator.h"
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

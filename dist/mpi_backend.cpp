@@ -1,12 +1,12 @@
 #include "dist/mpi_backend.h"
 
-#include <ATen/core/ivalue.h>
-#include <c10/util/Exception.h>
+#include "dist/errors.h"
 
 #include <algorithm>
 #include <numeric>
 
-#include "dist/errors.h"
+#include <ATen/core/ivalue.h>
+#include <c10/util/Exception.h>
 
 namespace cltrain {
 namespace {
@@ -16,8 +16,8 @@ class FinishedWork : public c10d::Work {
  public:
   FinishedWork(int rank, c10d::OpType type, std::vector<at::Tensor> results)
       : Work(rank, type), results_(std::move(results)) {
-    auto future = c10::make_intrusive<c10::ivalue::Future>(
-        c10::ListType::create(c10::TensorType::get()));
+    auto future =
+        c10::make_intrusive<c10::ivalue::Future>(c10::ListType::create(c10::TensorType::get()));
     future->markCompleted(c10::IValue(results_));
     future_ = std::move(future);
     finish();
@@ -32,11 +32,16 @@ class FinishedWork : public c10d::Work {
 
 MPI_Datatype mpi_type(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return MPI_FLOAT;
-    case at::kDouble: return MPI_DOUBLE;
-    case at::kInt: return MPI_INT32_T;
-    case at::kLong: return MPI_INT64_T;
-    case at::kByte: return MPI_UINT8_T;
+    case at::kFloat:
+      return MPI_FLOAT;
+    case at::kDouble:
+      return MPI_DOUBLE;
+    case at::kInt:
+      return MPI_INT32_T;
+    case at::kLong:
+      return MPI_INT64_T;
+    case at::kByte:
+      return MPI_UINT8_T;
     default:
       TORCH_CHECK(false, "MPI cannot reduce tensors of type ", tensor.scalar_type(),
                   "; allowed: float32, float64, int32, int64, uint8");
@@ -45,10 +50,14 @@ MPI_Datatype mpi_type(const at::Tensor& tensor) {
 
 MPI_Op mpi_op(const c10d::ReduceOp& op) {
   switch (static_cast<c10d::ReduceOp::RedOpType>(op)) {
-    case c10d::ReduceOp::SUM: return MPI_SUM;
-    case c10d::ReduceOp::MAX: return MPI_MAX;
-    case c10d::ReduceOp::MIN: return MPI_MIN;
-    default: TORCH_CHECK(false, "the MPI backend reduces by SUM, MAX or MIN only");
+    case c10d::ReduceOp::SUM:
+      return MPI_SUM;
+    case c10d::ReduceOp::MAX:
+      return MPI_MAX;
+    case c10d::ReduceOp::MIN:
+      return MPI_MIN;
+    default:
+      TORCH_CHECK(false, "the MPI backend reduces by SUM, MAX or MIN only");
   }
 }
 
@@ -153,9 +162,9 @@ c10::intrusive_ptr<c10d::Work> MpiBackend::allreduce(std::vector<at::Tensor>& te
 c10::intrusive_ptr<c10d::Work> MpiBackend::allgather(std::vector<std::vector<at::Tensor>>& outputs,
                                                      std::vector<at::Tensor>& inputs,
                                                      const c10d::AllgatherOptions&) {
-  TORCH_CHECK(inputs.size() == 1 && outputs.size() == 1 &&
-                  static_cast<int>(outputs[0].size()) == size_,
-              "all_gather takes one input and one output a rank");
+  TORCH_CHECK(
+      inputs.size() == 1 && outputs.size() == 1 && static_cast<int>(outputs[0].size()) == size_,
+      "all_gather takes one input and one output a rank");
   check_tensor(inputs[0], "all_gather");
   // Outputs that are consecutive slices of one buffer are filled in place; empty ones are nowhere.
   std::vector<int> counts;

@@ -3,9 +3,6 @@
 #include <c10/util/Exception.h>
 
 #ifdef CLTRAIN_CUDA
-#include <mpi.h>
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -14,6 +11,9 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <mpi.h>
+#include <unistd.h>
 #endif
 
 namespace cltrain {
@@ -68,8 +68,8 @@ c10::intrusive_ptr<c10d::ProcessGroup> open_nccl_group(const World& world,
                                                        const std::string& name) {
   auto store = c10::make_intrusive<c10d::PrefixStore>(name, meeting_place(world, name));
   auto options = c10d::ProcessGroupNCCL::Options::create();
-  options->timeout = std::chrono::milliseconds(
-      static_cast<int64_t>(world.watchdog->timeout_seconds() * 1000));
+  options->timeout =
+      std::chrono::milliseconds(static_cast<int64_t>(world.watchdog->timeout_seconds() * 1000));
   auto backend =
       c10::make_intrusive<c10d::ProcessGroupNCCL>(store, world.rank, world.size, options);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(store, world.rank, world.size);

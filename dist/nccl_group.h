@@ -1,9 +1,9 @@
 // The NCCL process group of CUDA runs. Throws c10::Error in a build without CUDA.
 #pragma once
 
-#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
-
 #include "dist/world.h"
+
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 namespace cltrain {
 

@@ -1,9 +1,9 @@
 // Options of the room dist/: where the ranks compute and how long they wait for each other.
 #pragma once
 
-#include <string>
-
 #include "configs/option_table.h"
+
+#include <string>
 
 namespace cltrain {
 

@@ -1,9 +1,9 @@
 #include "dist/sync_batch_norm.h"
 
+#include "ops/batch_norm.h"
+
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include "ops/batch_norm.h"
 
 namespace cltrain {
 namespace {

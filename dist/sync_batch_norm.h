@@ -4,16 +4,16 @@
 // two sums backward). With `communicator` of one rank, or null, the statistics are the local rows'.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include "dist/communicator.h"
+
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 
 /// Statistics of one forward pass, for the running averages; detached, float64.
 struct BatchStatistics {
-  at::Tensor mean;              ///< [C]
-  at::Tensor unbiased_variance; ///< [C]: sum of squares / (count - 1)
+  at::Tensor mean;               ///< [C]
+  at::Tensor unbiased_variance;  ///< [C]: sum of squares / (count - 1)
 };
 
 /// x [N, C, ...] -> the same shape. weight and bias [C] or undefined; their gradients are this

@@ -1,12 +1,12 @@
 #include "dist/watchdog.h"
 
-#include <unistd.h>
+#include "dist/exit_codes.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 
-#include "dist/exit_codes.h"
+#include <unistd.h>
 
 namespace cltrain {
 namespace {
@@ -49,11 +49,12 @@ void Watchdog::run() {
   while (!wake_.wait_for(lock, period, [this] { return stop_; })) {
     const double waited = now_seconds() - since_;
     if (!waiting_ || waited < timeout_seconds_) continue;
-    std::fprintf(stderr,
-                 "cltrain: rank %d: %s has waited %.0f s for its peers (dist.timeout=%g): a rank is "
-                 "gone, stopped or in another collective. Run the same command again to continue "
-                 "from the last checkpoint.\n",
-                 rank_, what_.c_str(), waited, timeout_seconds_);
+    std::fprintf(
+        stderr,
+        "cltrain: rank %d: %s has waited %.0f s for its peers (dist.timeout=%g): a rank is "
+        "gone, stopped or in another collective. Run the same command again to continue "
+        "from the last checkpoint.\n",
+        rank_, what_.c_str(), waited, timeout_seconds_);
     std::fflush(stderr);
     _exit(kPeerLost);
   }

@@ -1,12 +1,6 @@
 #include "dist/world.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <c10/util/Exception.h>
-#include <malloc.h>
-#include <mpi.h>
-#include <sched.h>
-#include <unistd.h>
+#include "configs/mistakes.h"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +8,13 @@
 #include <cstring>
 #include <vector>
 
-#include "configs/mistakes.h"
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+#include <malloc.h>
+#include <mpi.h>
+#include <sched.h>
+#include <unistd.h>
 
 #ifdef CLTRAIN_CUDA
 #include <c10/cuda/CUDAFunctions.h>
@@ -112,7 +112,9 @@ int announced_rank() {
   return from_environment({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}, 0);
 }
 
-int announced_size() { return from_environment({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"}, 1); }
+int announced_size() {
+  return from_environment({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"}, 1);
+}
 
 World open_world(const DistOptions& options) {
   // glibc returns large blocks to the kernel at once; faulting them in again costs an all-reduce of
@@ -121,9 +123,9 @@ World open_world(const DistOptions& options) {
   mallopt(M_TRIM_THRESHOLD, 2147483647);
   int provided = 0;
   check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
-  TORCH_CHECK(provided == MPI_THREAD_MULTIPLE,
-              "this MPI offers thread level ", provided, " but cltrain needs MPI_THREAD_MULTIPLE (",
-              MPI_THREAD_MULTIPLE, "); Debian's Open MPI has it");
+  TORCH_CHECK(provided == MPI_THREAD_MULTIPLE, "this MPI offers thread level ", provided,
+              " but cltrain needs MPI_THREAD_MULTIPLE (", MPI_THREAD_MULTIPLE,
+              "); Debian's Open MPI has it");
   World world;
   MPI_Comm_rank(MPI_COMM_WORLD, &world.rank);
   MPI_Comm_size(MPI_COMM_WORLD, &world.size);

@@ -5,22 +5,22 @@
 // Errors: a failing MPI call or a missing device throws c10::Error naming it.
 #pragma once
 
-#include <c10/core/Device.h>
+#include "dist/options.h"
+#include "dist/watchdog.h"
 
 #include <memory>
 #include <string>
 
-#include "dist/options.h"
-#include "dist/watchdog.h"
+#include <c10/core/Device.h>
 
 namespace cltrain {
 
 struct World {
-  int rank = 0;         ///< 0 .. size-1
-  int size = 1;         ///< number of ranks
-  int local_rank = 0;   ///< rank among those of this node
-  int local_size = 1;   ///< ranks of this node
-  int cores = 1;        ///< cores this rank may use: its fair share of the node's
+  int rank = 0;        ///< 0 .. size-1
+  int size = 1;        ///< number of ranks
+  int local_rank = 0;  ///< rank among those of this node
+  int local_size = 1;  ///< ranks of this node
+  int cores = 1;       ///< cores this rank may use: its fair share of the node's
   c10::Device device = c10::kCPU;
   std::string host;
   std::string device_note;  ///< why `device: auto` chose as it did; printed at start-up

@@ -1,13 +1,13 @@
 #include "eval/features.h"
 
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <c10/core/GradMode.h>
+#include "data/plain_images.h"
+#include "data/sampler.h"
 
 #include <algorithm>
 
-#include "data/plain_images.h"
-#include "data/sampler.h"
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 namespace cltrain {
 

@@ -1,12 +1,12 @@
 // Features of a data set: each rank embeds its share of the positions, each sample once.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "data/dataset.h"
+#include "data/options.h"
 
 #include <functional>
 
-#include "data/dataset.h"
-#include "data/options.h"
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 
@@ -17,8 +17,8 @@ struct Features {
 };
 
 struct EmbedSettings {
-  int64_t batch = 256;   ///< images at once
-  int64_t workers = 1;   ///< threads that decode
+  int64_t batch = 256;  ///< images at once
+  int64_t workers = 1;  ///< threads that decode
   int rank = 0, size = 1;
 };
 

@@ -1,18 +1,18 @@
 #include "eval/knn.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/tensor.h>
-#include <c10/util/Exception.h>
-#include <faiss/IndexFlat.h>
+#include "data/sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
-#include "data/sampler.h"
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <c10/util/Exception.h>
+#include <faiss/IndexFlat.h>
 
 namespace cltrain {
 namespace {

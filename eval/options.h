@@ -1,9 +1,9 @@
 // Options of the room eval/.
 #pragma once
 
-#include <cstdint>
-
 #include "configs/option_table.h"
+
+#include <cstdint>
 
 namespace cltrain {
 

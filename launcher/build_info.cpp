@@ -1,22 +1,26 @@
 #include "launcher/build_info.h"
 
-#include <mpi.h>
-#include <torch/version.h>
+#include "ops/simd.h"
 
 #include <array>
 
-#include "ops/simd.h"
+#include <mpi.h>
+#include <torch/version.h>
 
 namespace cltrain {
 
-std::string version() { return CLTRAIN_VERSION; }
+std::string version() {
+  return CLTRAIN_VERSION;
+}
 
 std::string commit() {
   const std::string text = CLTRAIN_COMMIT;
   return text.empty() ? "unknown" : text;
 }
 
-std::string torch_version() { return TORCH_VERSION; }
+std::string torch_version() {
+  return TORCH_VERSION;
+}
 
 bool built_with_cuda() {
 #ifdef CLTRAIN_CUDA

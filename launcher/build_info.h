@@ -12,8 +12,8 @@ std::string commit();         ///< git describe of the source, or "unknown"
 std::string torch_version();  ///< LibTorch built against
 bool built_with_cuda();
 
-/// Where shipped configs are looked up: share/cltrain/configs of the installation this binary is in,
-/// then the source tree it was built from.
+/// Where shipped configs are looked up: share/cltrain/configs of the installation this binary is
+/// in, then the source tree it was built from.
 std::vector<std::filesystem::path> config_folders();
 
 /// Several lines for `cltrain --version`.

@@ -46,13 +46,15 @@ std::string usage() {
   return "cltrain trains contrastive models on many ranks with the whole global batch as "
          "negatives.\n\n"
          "  mpirun -n 4 cltrain --config simclr_fashion.yaml [key=value ...]   train, or continue\n"
-         "  cltrain config --config FILE [key=value ...]   print every option and where it was set\n"
+         "  cltrain config --config FILE [key=value ...]   print every option and where it was "
+         "set\n"
          "  cltrain --help [PREFIX]                        this text; only options below PREFIX\n"
          "  cltrain --version\n\n"
          "FILE is looked up in the working directory, then among the shipped configs. Later "
          "settings\nwin: defaults, then the files of its `defaults:` list, the file itself, "
          "key=value.\n\n"
-         "Exit codes: 0 done; 2 mistake in config or command line; 3 data missing or damaged; 4 run\n"
+         "Exit codes: 0 done; 2 mistake in config or command line; 3 data missing or damaged; 4 "
+         "run\n"
          "directory of another run; 5 no sound checkpoint; 70 loss or gradient not finite; 71 a "
          "rank is\nlost or hangs; 74 cannot write; 75 stopped with a checkpoint, run me again.\n\n";
 }

@@ -1,12 +1,5 @@
 #include "launcher/errors.h"
 
-#include <c10/util/Exception.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <string>
-#include <thread>
-
 #include "configs/mistakes.h"
 #include "data/dataset.h"
 #include "dist/errors.h"
@@ -14,6 +7,13 @@
 #include "monitoring/sink.h"
 #include "train/files.h"
 #include "train/trainer.h"
+
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include <c10/util/Exception.h>
+#include <unistd.h>
 
 namespace cltrain {
 namespace {

@@ -2,9 +2,6 @@
 //
 // The story: command line -> config (mistakes end here, before MPI and torch do any work) -> ranks
 // -> training session (launcher/session.cpp) -> exit code (dist/exit_codes.h).
-#include <cstdio>
-#include <filesystem>
-
 #include "configs/config.h"
 #include "dist/exit_codes.h"
 #include "dist/world.h"
@@ -14,6 +11,9 @@
 #include "launcher/options.h"
 #include "launcher/session.h"
 #include "train/signals.h"
+
+#include <cstdio>
+#include <filesystem>
 
 namespace cltrain {
 namespace {
@@ -33,8 +33,8 @@ int run(const std::vector<std::string>& arguments, int& rank) {
   Options options;
   OptionTable table;
   options.train.run.dir =
-      "runs/" + (line.config.empty() ? "<config>"
-                                     : std::filesystem::path(line.config).stem().string());
+      "runs/" +
+      (line.config.empty() ? "<config>" : std::filesystem::path(line.config).stem().string());
   describe(table, options);
   if (line.action == CommandLine::Action::kVersion) return print_once(rank, version_text()), kDone;
   if (line.action == CommandLine::Action::kHelp) {

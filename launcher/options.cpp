@@ -21,8 +21,9 @@ std::vector<std::string> problems(const Options& options, int ranks) {
                     " ranks: some would never have a row; raise train.global_batch to at least " +
                     std::to_string(ranks) + " or start fewer ranks");
   if (options.train.run.autocast != "none" && options.train.run.dtype != "float32")
-    found.push_back("run.autocast=" + options.train.run.autocast + " goes with run.dtype=float32, not " +
-                    options.train.run.dtype + "; set run.autocast=none");
+    found.push_back("run.autocast=" + options.train.run.autocast +
+                    " goes with run.dtype=float32, not " + options.train.run.dtype +
+                    "; set run.autocast=none");
   return found;
 }
 

@@ -1,8 +1,5 @@
 #include "launcher/session.h"
 
-#include <algorithm>
-#include <cstdio>
-
 #include "data/loader.h"
 #include "data/registry.h"
 #include "dist/communicator.h"
@@ -17,6 +14,9 @@
 #include "train/run_directory.h"
 #include "train/summary.h"
 #include "train/trainer.h"
+
+#include <algorithm>
+#include <cstdio>
 
 namespace cltrain {
 namespace {
@@ -37,17 +37,17 @@ void open_sinks(Sinks& sinks, const Options& options, const World& world, int64_
                                 .total_steps = total_steps,
                                 .seconds_between_lines = options.metrics.progress_seconds}));
   if (!options.metrics.enabled) return;
-  auto prometheus = std::make_unique<PrometheusSink>(
-      options.metrics, RunInfo{.version = version(),
-                               .commit = commit(),
-                               .torch = torch_version(),
-                               .run = options.train.run.dir,
-                               .method = options.method.name,
-                               .dataset = options.data.name,
-                               .ranks = world.size});
+  auto prometheus =
+      std::make_unique<PrometheusSink>(options.metrics, RunInfo{.version = version(),
+                                                                .commit = commit(),
+                                                                .torch = torch_version(),
+                                                                .run = options.train.run.dir,
+                                                                .method = options.method.name,
+                                                                .dataset = options.data.name,
+                                                                .ranks = world.size});
   if (prometheus->port() > 0)
-    say("  metrics      http://" + options.metrics.bind + ":" +
-        std::to_string(prometheus->port()) + "/metrics\n");
+    say("  metrics      http://" + options.metrics.bind + ":" + std::to_string(prometheus->port()) +
+        "/metrics\n");
   else
     say(prometheus->warning() + "\n");
   sinks.add(std::move(prometheus));
@@ -91,14 +91,14 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
                                     [](const std::string& text) { say(text + "\n"); });
   Sinks sinks;
   Trainer trainer({world, communicators, options.train, *method, loader, evaluation, checkpoints,
-                   data.train->size(), dir, options.method.name, config.stem, sinks, environment_of(world)});
+                   data.train->size(), dir, options.method.name, config.stem, sinks,
+                   environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
     say(start_up_text(options, world, data, *method, loader.steps_per_epoch(), total));
     for (const std::string& note : run->notes()) say("  note         " + note + "\n");
   }
-  if (const int64_t finished = finished_at(world, *communicators.control, dir);
-      finished >= total) {
+  if (const int64_t finished = finished_at(world, *communicators.control, dir); finished >= total) {
     if (world.rank == 0)
       say("this run is finished (" + std::to_string(finished) +
           " steps); for more, raise train.epochs or train.steps, or set another run.dir\n" +

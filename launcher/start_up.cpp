@@ -1,13 +1,13 @@
 #include "launcher/start_up.h"
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
+#include "launcher/build_info.h"
+#include "ops/simd.h"
 
 #include <algorithm>
 #include <sstream>
 
-#include "launcher/build_info.h"
-#include "ops/simd.h"
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
 
 namespace cltrain {
 namespace {
@@ -36,12 +36,12 @@ std::string start_up_text(const Options& options, const World& world, const Data
   text << "  method       " << options.method.name << ", " << options.method.model.name << " x "
        << options.method.model.width << ", " << options.method.model.norm << " norm, "
        << grouped(parameters) << " parameters, " << options.train.run.dtype
-       << (options.train.run.autocast == "none" ? "" : " with " + options.train.run.autocast +
-                                                           " autocast")
+       << (options.train.run.autocast == "none"
+               ? ""
+               : " with " + options.train.run.autocast + " autocast")
        << (options.train.run.tf32 ? ", TF32 on" : ", TF32 off") << "\n"
        << "  batch        " << grouped(train.global_batch) << " images over all ranks, "
-       << grouped(method.negatives_per_anchor(
-              std::min(train.global_batch, data.train->size())))
+       << grouped(method.negatives_per_anchor(std::min(train.global_batch, data.train->size())))
        << " negatives an anchor\n"
        << "  length       " << grouped(total_steps) << " steps, " << grouped(steps_per_epoch)
        << " an epoch\n"

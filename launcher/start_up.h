@@ -1,13 +1,13 @@
 // What a run says of itself before its first step, once, on rank 0.
 #pragma once
 
-#include <map>
-#include <string>
-
 #include "data/registry.h"
 #include "dist/world.h"
 #include "launcher/options.h"
 #include "models/method.h"
+
+#include <map>
+#include <string>
 
 namespace cltrain {
 

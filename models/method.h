@@ -6,15 +6,15 @@
 // of a batch is empty runs the same graph and the same collectives. Not thread-safe.
 #pragma once
 
-#include <torch/nn/module.h>
+#include "data/batch.h"
+#include "dist/communicator.h"
 
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "data/batch.h"
-#include "dist/communicator.h"
+#include <torch/nn/module.h>
 
 namespace cltrain {
 
@@ -37,7 +37,7 @@ struct Phase {
 struct StepContext {
   const Communicators& communicators;
   uint64_t seed;
-  int64_t step;               ///< steps finished before this one
+  int64_t step;  ///< steps finished before this one
   int64_t epoch;
   std::vector<int64_t> rows;  ///< rows of the global batch on each rank
   /// Tells the clock which part of the step begins ("forward" until a method says "loss").

@@ -11,7 +11,9 @@ void describe(OptionTable& table, MethodOptions& options) {
   table.add("model.name", model.name, {.doc = "encoder", .choices = names_of(model_table())});
   table.add("model.width", model.width,
             {.doc = "multiplies every channel count of the encoder",
-             .min = 0, .max = 64, .above_min = true});
+             .min = 0,
+             .max = 64,
+             .above_min = true});
   table.add("model.small_stem", model.small_stem,
             {.doc = "ResNet: 3x3 stride-1 stem without max-pool, for images of about 32 pixels"});
   table.add("model.zero_init_residual", model.zero_init_residual,
@@ -20,22 +22,27 @@ void describe(OptionTable& table, MethodOptions& options) {
             {.doc = "statistics of the norms: sync = global batch, local = this rank's rows, "
                     "group = group norm",
              .choices = {"sync", "local", "group"}});
-  table.add("model.norm_groups", model.norm_groups,
-            {.doc = "most channel groups of group norm; fewer where a group would have under 8 channels",
-             .min = 1});
+  table.add(
+      "model.norm_groups", model.norm_groups,
+      {.doc = "most channel groups of group norm; fewer where a group would have under 8 channels",
+       .min = 1});
   table.add("model.norm_momentum", model.norm_momentum,
-            {.doc = "weight of the newest batch in the running statistics", .min = 0, .max = 1,
+            {.doc = "weight of the newest batch in the running statistics",
+             .min = 0,
+             .max = 1,
              .above_min = true});
   table.add("model.head_layers", model.head_layers,
             {.doc = "layers of the projection head: 2 (SimCLR v1) or 3 (v2)", .min = 2, .max = 3});
   table.add("model.head_hidden", model.head_hidden,
             {.doc = "width of the head's hidden layers; 0 takes the feature width",
-             .unit = "channels", .min = 0});
+             .unit = "channels",
+             .min = 0});
   table.add("model.head_out", model.head_out,
             {.doc = "width of the embedding that the loss compares", .unit = "channels", .min = 1});
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
-             .min = 0, .above_min = true});
+             .min = 0,
+             .above_min = true});
   table.add("simclr.learn_temperature", options.simclr.learn_temperature,
             {.doc = "learn log(1/temperature) with the weights"});
 }

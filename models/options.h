@@ -1,9 +1,9 @@
 // Options of the room models/: which method trains which network.
 #pragma once
 
-#include <string>
-
 #include "configs/option_table.h"
+
+#include <string>
 
 namespace cltrain {
 

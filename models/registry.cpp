@@ -1,12 +1,12 @@
 #include "models/registry.h"
 
-#include <c10/util/Exception.h>
-
-#include <functional>
-
 #include "models/methods/simclr.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
+
+#include <functional>
+
+#include <c10/util/Exception.h>
 
 namespace cltrain {
 namespace {
@@ -73,8 +73,12 @@ const Line& find(const std::vector<Line>& table, const std::string& name, const 
 
 }  // namespace
 
-std::vector<RegistryLine> method_table() { return lines_of(kMethods); }
-std::vector<RegistryLine> model_table() { return lines_of(kModels); }
+std::vector<RegistryLine> method_table() {
+  return lines_of(kMethods);
+}
+std::vector<RegistryLine> model_table() {
+  return lines_of(kModels);
+}
 
 std::vector<std::string> names_of(const std::vector<RegistryLine>& table) {
   std::vector<std::string> names;
@@ -90,8 +94,10 @@ std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,
                           .momentum = model.norm_momentum,
                           .communicator = &communicator};
   auto encoder = find(kModels, model.name, "model").make(model, norm, seed);
-  const HeadSettings head{
-      .layers = model.head_layers, .hidden = model.head_hidden, .out = model.head_out, .norm = norm};
+  const HeadSettings head{.layers = model.head_layers,
+                          .hidden = model.head_hidden,
+                          .out = model.head_out,
+                          .norm = norm};
   return find(kMethods, options.name, "method").make(options, std::move(encoder), head, seed);
 }
 

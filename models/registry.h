@@ -2,12 +2,12 @@
 // that reading this file answers "what can cltrain train?".
 #pragma once
 
+#include "models/method.h"
+#include "models/options.h"
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "models/method.h"
-#include "models/options.h"
 
 namespace cltrain {
 

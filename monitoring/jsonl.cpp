@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, int error) {
   throw RecordError("cannot " + what + " " + path.string() + ": " + std::strerror(error) +
-                           "; check free space and permissions of the run directory (run.dir)");
+                    "; check free space and permissions of the run directory (run.dir)");
 }
 
 void put(Json& object, const std::string& name, double value) {
@@ -39,8 +39,8 @@ int64_t step_of(const std::string& line, const std::string& where) {
   const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object() || !object.contains("step") || !object["step"].is_number_integer()) {
     throw RecordError(where + ": damaged: '" + line.substr(0, 60) +
-                             "' is no JSON object with a whole \"step\"; remove the line, or move "
-                             "the file away to continue without the record of earlier steps");
+                      "' is no JSON object with a whole \"step\"; remove the line, or move "
+                      "the file away to continue without the record of earlier steps");
   }
   return object["step"].get<int64_t>();
 }

@@ -62,9 +62,9 @@ TextServer::~TextServer() {
 
 int TextServer::open(const std::string& bind, int port) {
   httplib::Server& server = state_->server;
-  const int taken = port == 0                             ? server.bind_to_any_port(bind)
+  const int taken = port == 0                         ? server.bind_to_any_port(bind)
                     : server.bind_to_port(bind, port) ? port
-                                                          : -1;
+                                                      : -1;
   if (taken <= 0) return 0;
   const BlockedSignals blocked;
   state_->thread = std::thread([&server] { server.listen_after_bind(); });

@@ -1,5 +1,9 @@
 #include "ops/batch_norm.h"
 
+#include "ops/simd.h"
+
+#include <algorithm>
+
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -13,15 +17,11 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
-#include <algorithm>
-
-#include "ops/simd.h"
-
 namespace cltrain {
 namespace {
 
-// A tensor [N, C, ...] seen as N x C rows of `inner` values. A channel's rows lie `channels * inner`
-// apart; [N, C] has inner = 1.
+// A tensor [N, C, ...] seen as N x C rows of `inner` values. A channel's rows lie `channels *
+// inner` apart; [N, C] has inner = 1.
 struct Planes {
   int64_t rows, channels, inner;
   int64_t stride() const { return channels * inner; }
@@ -40,42 +40,42 @@ Planes planes_of(const at::Tensor& x) {
 template <class T>
 struct RowKernels;
 
-#define CLTRAIN_ROW_KERNELS(T)                                                               \
-  CLTRAIN_SIMD T row_sum_##T(const T* x, int64_t n) {                                        \
-    T sum = 0;                                                                               \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum += x[i];      \
-    return sum;                                                                              \
-  }                                                                                          \
-  CLTRAIN_SIMD void row_deviations_##T(const T* x, int64_t n, T centre, double* sums) {      \
-    T sum = 0, squares = 0;                                                                  \
-    _Pragma("omp simd reduction(+ : sum, squares)") for (int64_t i = 0; i < n; ++i) {        \
-      sum += x[i] - centre;                                                                  \
-      squares += (x[i] - centre) * (x[i] - centre);                                          \
-    }                                                                                        \
-    sums[0] += sum;                                                                          \
-    sums[1] += squares;                                                                      \
-  }                                                                                          \
-  CLTRAIN_SIMD T row_product_sum_##T(const T* dy, const T* x, int64_t n, T mean) {           \
-    T sum = 0;                                                                               \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum +=            \
-        dy[i] * (x[i] - mean);                                                               \
-    return sum;                                                                              \
-  }                                                                                          \
-  CLTRAIN_SIMD void row_scale_##T(const T* x, T* y, int64_t n, T mean, T scale, T shift) {   \
-    _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + shift; \
-  }                                                                                          \
-  CLTRAIN_SIMD void row_gradient_##T(const T* dy, const T* x, T* dx, int64_t n, T mean,      \
-                                     T scale, T shift, T slope) {                            \
-    _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) dx[i] =                              \
-        (dy[i] - shift - (x[i] - mean) * slope) * scale;                                     \
-  }                                                                                          \
-  template <>                                                                                \
-  struct RowKernels<T> {                                                                     \
-    static constexpr auto sum = row_sum_##T;                                                 \
-    static constexpr auto deviations = row_deviations_##T;                                   \
-    static constexpr auto product_sum = row_product_sum_##T;                                 \
-    static constexpr auto scale = row_scale_##T;                                             \
-    static constexpr auto gradient = row_gradient_##T;                                       \
+#define CLTRAIN_ROW_KERNELS(T)                                                                   \
+  CLTRAIN_SIMD T row_sum_##T(const T* x, int64_t n) {                                            \
+    T sum = 0;                                                                                   \
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum += x[i];          \
+    return sum;                                                                                  \
+  }                                                                                              \
+  CLTRAIN_SIMD void row_deviations_##T(const T* x, int64_t n, T centre, double* sums) {          \
+    T sum = 0, squares = 0;                                                                      \
+    _Pragma("omp simd reduction(+ : sum, squares)") for (int64_t i = 0; i < n; ++i) {            \
+      sum += x[i] - centre;                                                                      \
+      squares += (x[i] - centre) * (x[i] - centre);                                              \
+    }                                                                                            \
+    sums[0] += sum;                                                                              \
+    sums[1] += squares;                                                                          \
+  }                                                                                              \
+  CLTRAIN_SIMD T row_product_sum_##T(const T* dy, const T* x, int64_t n, T mean) {               \
+    T sum = 0;                                                                                   \
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) sum +=                \
+        dy[i] * (x[i] - mean);                                                                   \
+    return sum;                                                                                  \
+  }                                                                                              \
+  CLTRAIN_SIMD void row_scale_##T(const T* x, T* y, int64_t n, T mean, T scale, T shift) {       \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + shift;    \
+  }                                                                                              \
+  CLTRAIN_SIMD void row_gradient_##T(const T* dy, const T* x, T* dx, int64_t n, T mean, T scale, \
+                                     T shift, T slope) {                                         \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) dx[i] =                                  \
+        (dy[i] - shift - (x[i] - mean) * slope) * scale;                                         \
+  }                                                                                              \
+  template <>                                                                                    \
+  struct RowKernels<T> {                                                                         \
+    static constexpr auto sum = row_sum_##T;                                                     \
+    static constexpr auto deviations = row_deviations_##T;                                       \
+    static constexpr auto product_sum = row_product_sum_##T;                                     \
+    static constexpr auto scale = row_scale_##T;                                                 \
+    static constexpr auto gradient = row_gradient_##T;                                           \
   };
 CLTRAIN_ROW_KERNELS(float)
 CLTRAIN_ROW_KERNELS(double)
@@ -104,7 +104,8 @@ at::Tensor channel_moments(const at::Tensor& input) {
   if (input.is_cuda()) {
     const auto [mean, inverse_deviation] = at::batch_norm_stats(input, /*eps=*/0.0);
     const at::Tensor variance = inverse_deviation.to(at::kDouble).pow(-2);
-    const at::Tensor squares = variance.nan_to_num(0.0, 0.0, 0.0) * static_cast<double>(planes.count());
+    const at::Tensor squares =
+        variance.nan_to_num(0.0, 0.0, 0.0) * static_cast<double>(planes.count());
     return at::cat({mean.to(at::kDouble), squares, at::full({1}, planes.count(), options)});
   }
   const at::Tensor x = input.contiguous();
@@ -180,18 +181,17 @@ at::Tensor channel_gradient_sums(const at::Tensor& gradient, const at::Tensor& i
                                  const at::Tensor& mean, const at::Tensor& inverse_deviation) {
   const Planes planes = planes_of(input);
   const int64_t channels = planes.channels;
-  if (planes.count() == 0)
-    return at::zeros({2, channels}, input.options().dtype(at::kDouble));
+  if (planes.count() == 0) return at::zeros({2, channels}, input.options().dtype(at::kDouble));
   if (input.is_cuda()) {
     std::vector<int64_t> shape(input.dim(), 1), reduced{0};
     shape[1] = channels;
     for (int64_t d = 2; d < input.dim(); ++d) reduced.push_back(d);
     const auto type = input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor dy = gradient.to(type);
-    const at::Tensor normalized = (input.to(type) - mean.to(type).view(shape)) *
-                                  inverse_deviation.to(type).view(shape);
-    return at::stack({dy.sum(reduced, false, at::kDouble),
-                      (dy * normalized).sum(reduced, false, at::kDouble)});
+    const at::Tensor normalized =
+        (input.to(type) - mean.to(type).view(shape)) * inverse_deviation.to(type).view(shape);
+    return at::stack(
+        {dy.sum(reduced, false, at::kDouble), (dy * normalized).sum(reduced, false, at::kDouble)});
   }
   const at::Tensor x = input.contiguous(), dy = gradient.contiguous();
   at::Tensor sums = at::zeros({2, channels}, x.options().dtype(at::kDouble));
@@ -207,8 +207,8 @@ at::Tensor channel_gradient_sums(const at::Tensor& gradient, const at::Tensor& i
       for (int64_t row = 0; row < planes.rows; ++row) {
         const int64_t at = row * planes.stride() + channel * planes.inner;
         sum += RowKernels<scalar_t>::sum(gradients + at, planes.inner);
-        product += RowKernels<scalar_t>::product_sum(gradients + at, values + at, planes.inner,
-                                                     rounded);
+        product +=
+            RowKernels<scalar_t>::product_sum(gradients + at, values + at, planes.inner, rounded);
       }
       out[channel] = sum;
       out[channels + channel] = (product - sum * (means[channel] - rounded)) * inverse[channel];
@@ -227,8 +227,7 @@ at::Tensor channel_input_gradient(const at::Tensor& gradient, const at::Tensor& 
     shape[1] = planes.channels;
     const auto type = input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const auto column = [&](const at::Tensor& vector) { return vector.to(type).view(shape); };
-    const at::Tensor normalized =
-        (input.to(type) - column(mean)) * column(inverse_deviation);
+    const at::Tensor normalized = (input.to(type) - column(mean)) * column(inverse_deviation);
     at::Tensor scale = inverse_deviation;
     if (weight.defined()) scale = scale * weight;
     return ((gradient.to(type) - column(mean_gradients[0]) -
@@ -253,11 +252,10 @@ at::Tensor channel_input_gradient(const at::Tensor& gradient, const at::Tensor& 
     for_channels(planes, [&](int64_t channel) {
       for (int64_t row = 0; row < planes.rows; ++row) {
         const int64_t at = row * planes.stride() + channel * planes.inner;
-        RowKernels<scalar_t>::gradient(gradients + at, values + at, out + at, planes.inner,
-                                       static_cast<scalar_t>(means[channel]),
-                                       static_cast<scalar_t>(scales[channel]),
-                                       static_cast<scalar_t>(shifts[channel]),
-                                       static_cast<scalar_t>(slopes[channel]));
+        RowKernels<scalar_t>::gradient(
+            gradients + at, values + at, out + at, planes.inner,
+            static_cast<scalar_t>(means[channel]), static_cast<scalar_t>(scales[channel]),
+            static_cast<scalar_t>(shifts[channel]), static_cast<scalar_t>(slopes[channel]));
       }
     });
   });

@@ -1,4 +1,5 @@
-// The arithmetic of batch normalisation, cut where ranks exchange statistics (dist/sync_batch_norm):
+// The arithmetic of batch normalisation, cut where ranks exchange statistics
+// (dist/sync_batch_norm):
 //   moments of the local rows -> (combined over ranks) -> normalise,
 //   gradient sums of the local rows -> (summed over ranks) -> input gradient.
 // Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 1 and the gradients of section 3.
@@ -16,8 +17,8 @@ namespace cltrain {
 /// channel. Zeros where there are no rows.
 at::Tensor channel_moments(const at::Tensor& x);
 
-/// Merges the moments of several parts [R, 2C + 1] in row order into [2C + 1] (Chan, Golub, LeVeque,
-/// 1979): no cancellation, and the same bits on every rank that merges the same rows.
+/// Merges the moments of several parts [R, 2C + 1] in row order into [2C + 1] (Chan, Golub,
+/// LeVeque, 1979): no cancellation, and the same bits on every rank that merges the same rows.
 at::Tensor merge_moments(const at::Tensor& parts);
 
 /// (x - mean) * inverse_deviation * weight + bias, in x's type. weight and bias may be undefined.

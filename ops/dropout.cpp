@@ -1,12 +1,12 @@
 #include "ops/dropout.h"
 
+#include "ops/dropout_kernel.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include "ops/dropout_kernel.h"
 
 #ifdef CLTRAIN_CUDA
 #include <c10/cuda/CUDAStream.h>
@@ -43,8 +43,8 @@ at::Tensor apply_mask(const at::Tensor& input, const at::Tensor& ids, const Draw
   at::Tensor y = at::empty_like(x);
 #ifdef CLTRAIN_CUDA
   if (x.is_cuda()) {
-    TORCH_CHECK(x.scalar_type() == at::kFloat,
-                "keyed dropout on CUDA takes float32; received ", x.scalar_type());
+    TORCH_CHECK(x.scalar_type() == at::kFloat, "keyed dropout on CUDA takes float32; received ",
+                x.scalar_type());
     const at::Tensor device_ids = ids.to(x.device());
     const int64_t rows = x.size(0), length = rows ? x.numel() / rows : 0;
     dropout_rows_cuda(x.const_data_ptr<float>(), y.mutable_data_ptr<float>(),
@@ -67,8 +67,8 @@ struct KeyedDropout : torch::autograd::Function<KeyedDropout> {
                             Draw draw) {
     context->save_for_backward({ids});
     context->saved_data["probability"] = draw.probability;
-    context->saved_data["draw"] = std::vector<int64_t>{draw.key.low, draw.key.high, draw.view,
-                                                       draw.site};
+    context->saved_data["draw"] =
+        std::vector<int64_t>{draw.key.low, draw.key.high, draw.view, draw.site};
     return apply_mask(x, ids, draw);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {

@@ -7,9 +7,9 @@
 // draw the same mask. Thread-safe.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include "ops/keyed_random.h"
+
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

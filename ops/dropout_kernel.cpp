@@ -1,14 +1,14 @@
 #include "ops/dropout_kernel.h"
 
+#include "ops/simd.h"
+
 #include <algorithm>
 #include <cstring>
-
-#include "ops/simd.h"
 
 namespace cltrain {
 namespace {
 
-constexpr int kLanes = 16;              // Philox blocks computed side by side
+constexpr int kLanes = 16;  // Philox blocks computed side by side
 constexpr int kWords = 4 * kLanes;
 
 // Writes the 64 words of blocks first .. first + 15 of one stream, in order. The lanes are kept in

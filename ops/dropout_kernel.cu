@@ -1,7 +1,7 @@
 // The GPU form of ops/dropout_kernel.cpp: one thread a Philox block, four elements a thread.
-#include <cuda_runtime.h>
-
 #include "ops/dropout_kernel.h"
+
+#include <cuda_runtime.h>
 
 namespace cltrain {
 namespace {

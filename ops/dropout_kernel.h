@@ -1,10 +1,10 @@
 // The device kernels behind keyed_dropout, free of torch: raw pointers, as CUDA sources want them.
 #pragma once
 
+#include "ops/keyed_random.h"
+
 #include <cmath>
 #include <cstdint>
-
-#include "ops/keyed_random.h"
 
 namespace cltrain {
 

@@ -1,13 +1,13 @@
 #include "ops/initial_weights.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-#include <c10/core/GradMode.h>
+#include "ops/keyed_random.h"
 
 #include <cmath>
 #include <numbers>
 
-#include "ops/keyed_random.h"
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 
 namespace cltrain {
 namespace {

@@ -3,10 +3,10 @@
 // ranks, or the order in which modules are made. In place, without autograd.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <string_view>
+
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

@@ -45,9 +45,13 @@ uint32_t KeyedStream::bits() {
   return block_.word[used_++];
 }
 
-double KeyedStream::uniform() { return uniform24(bits()); }
+double KeyedStream::uniform() {
+  return uniform24(bits());
+}
 
-double KeyedStream::uniform(double low, double high) { return low + (high - low) * uniform(); }
+double KeyedStream::uniform(double low, double high) {
+  return low + (high - low) * uniform();
+}
 
 uint64_t KeyedStream::below(uint64_t bound) {
   if (bound == 0 || bound > (uint64_t{1} << 32))
@@ -61,7 +65,9 @@ uint64_t KeyedStream::below(uint64_t bound) {
   }
 }
 
-bool KeyedStream::chance(double probability) { return uniform() < probability; }
+bool KeyedStream::chance(double probability) {
+  return uniform() < probability;
+}
 
 double KeyedStream::normal() {
   // 1 - u is in (0, 1]: the logarithm is finite.

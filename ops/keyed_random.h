@@ -4,9 +4,10 @@
 // threads and of intra-op threads changes no draw.
 //
 // The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011, section 5.2): a block function from (key 64 bits, counter 128 bits) to four 32-bit words.
-//   key     = hash(seed, purpose, when)          `when` is the epoch or the step, as the purpose says
-//   counter = index 64 | site 12 | view 4 | sample id 48     (least significant first)
+// SC 2011, section 5.2): a block function from (key 64 bits, counter 128 bits) to four 32-bit
+// words.
+//   key     = hash(seed, purpose, when)          `when` is the epoch or the step, as the purpose
+//   says counter = index 64 | site 12 | view 4 | sample id 48     (least significant first)
 // Free of torch: the CUDA kernels include this header and draw the same bits. Thread-safe.
 #pragma once
 
@@ -78,12 +79,12 @@ class KeyedStream {
   /// Requires sample_id < 2^48, view < 16, site < 4096 (throws std::invalid_argument).
   KeyedStream(PhiloxKey key, uint64_t sample_id, uint32_t view, uint32_t site);
 
-  uint32_t bits();                           ///< the next 32 bits
-  double uniform();                          ///< in [0, 1), 24 bits
-  double uniform(double low, double high);   ///< low + (high - low) * uniform()
-  uint64_t below(uint64_t bound);            ///< unbiased in [0, bound); bound in [1, 2^32]
-  bool chance(double probability);           ///< uniform() < probability
-  double normal();                           ///< N(0, 1) by Box-Muller; consumes two words
+  uint32_t bits();                          ///< the next 32 bits
+  double uniform();                         ///< in [0, 1), 24 bits
+  double uniform(double low, double high);  ///< low + (high - low) * uniform()
+  uint64_t below(uint64_t bound);           ///< unbiased in [0, bound); bound in [1, 2^32]
+  bool chance(double probability);          ///< uniform() < probability
+  double normal();                          ///< N(0, 1) by Box-Muller; consumes two words
 
  private:
   PhiloxKey key_;

@@ -1,5 +1,5 @@
-// Autocast to bfloat16 for the life of a guard. Cast weights are cached within it and dropped at its
-// end: a stale cache would train on old weights.
+// Autocast to bfloat16 for the life of a guard. Cast weights are cached within it and dropped at
+// its end: a stale cache would train on old weights.
 #pragma once
 
 #include <ATen/autocast_mode.h>

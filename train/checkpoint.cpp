@@ -1,15 +1,15 @@
 #include "train/checkpoint.h"
 
-#include <unistd.h>
+#include "train/digest.h"
+#include "train/files.h"
+#include "train/safetensors.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "train/digest.h"
-#include "train/files.h"
-#include "train/safetensors.h"
+#include <unistd.h>
 
 namespace cltrain {
 namespace {
@@ -99,8 +99,7 @@ std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) con
         {"environment", snapshot.environment},
         {"state_sha256", sha256_of_state(snapshot.tensors, snapshot.counters)},
         {"files",
-         {{kStateFile,
-           {{"bytes", bytes}, {"sha256", sha256_of_file(temporary / kStateFile)}}}}}};
+         {{kStateFile, {{"bytes", bytes}, {"sha256", sha256_of_file(temporary / kStateFile)}}}}}};
     manifest["manifest_sha256"] = seal_of(manifest);
     write_file_durably(temporary / kManifest, {manifest.dump(2)});
     sync_folder(temporary);

@@ -7,11 +7,14 @@
 // Nothing random is in it (draws are keyed) and no loader position (a function of the step). A
 // checkpoint is written under a hidden name, fsynced and renamed, so that a folder named step-* is
 // complete; older ones go only after `latest` moved. Files are checked against their SHA-256 before
-// use; where they fail, the next older checkpoint is taken, loudly, and the damaged folder is renamed.
+// use; where they fail, the next older checkpoint is taken, loudly, and the damaged folder is
+// renamed.
 //
 // Called on rank 0 only; the trainer spreads what it loads. Errors: IoError when writing,
 // CheckpointError when nothing sound is left or shapes differ.
 #pragma once
+
+#include "models/method.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -20,8 +23,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "models/method.h"
 
 namespace cltrain {
 

@@ -1,12 +1,12 @@
 #include "train/digest.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+
+#include <openssl/evp.h>
 
 namespace cltrain {
 

@@ -1,13 +1,13 @@
 // SHA-256 (FIPS 180-4, by OpenSSL) of bytes, files and training state.
 #pragma once
 
+#include "models/method.h"
+
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "models/method.h"
 
 namespace cltrain {
 

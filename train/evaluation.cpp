@@ -1,8 +1,8 @@
 #include "train/evaluation.h"
 
-#include <chrono>
-
 #include "eval/knn.h"
+
+#include <chrono>
 
 namespace cltrain {
 
@@ -31,8 +31,7 @@ std::vector<EvaluationRecord> Evaluation::measure(Method& method, int64_t step, 
   return records;
 }
 
-EvaluationRecord Evaluation::knn(const std::string& probe, const Embed& embed,
-                                 int64_t step) const {
+EvaluationRecord Evaluation::knn(const std::string& probe, const Embed& embed, int64_t step) const {
   const auto started = std::chrono::steady_clock::now();
   const EmbedSettings settings{.batch = parts_.options.batch,
                                .workers = parts_.workers,
@@ -43,11 +42,11 @@ EvaluationRecord Evaluation::knn(const std::string& probe, const Embed& embed,
   const KnnResult result =
       knn_accuracy(base, queries, parts_.data.train->classes(), parts_.options.knn_k,
                    parts_.options.knn_temperature, *parts_.communicators.control);
-  return {.step = step,
-          .probe = probe,
-          .scores = {{"top1", result.top1}},
-          .seconds =
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()};
+  return {
+      .step = step,
+      .probe = probe,
+      .scores = {{"top1", result.top1}},
+      .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()};
 }
 
 }  // namespace cltrain

@@ -1,10 +1,8 @@
-// Evaluation during and after training: kNN accuracy of the encoder's features on the test set, and,
-// where asked for, of raw pixels and of the untrained encoder. Collective; every sample is embedded
-// and counted once. Changes no training state: the caller puts the method into evaluation mode.
+// Evaluation during and after training: kNN accuracy of the encoder's features on the test set,
+// and, where asked for, of raw pixels and of the untrained encoder. Collective; every sample is
+// embedded and counted once. Changes no training state: the caller puts the method into evaluation
+// mode.
 #pragma once
-
-#include <string>
-#include <vector>
 
 #include "data/registry.h"
 #include "dist/communicator.h"
@@ -12,6 +10,9 @@
 #include "eval/options.h"
 #include "models/method.h"
 #include "monitoring/sink.h"
+
+#include <string>
+#include <vector>
 
 namespace cltrain {
 
@@ -21,8 +22,8 @@ struct EvaluationParts {
   const EvalOptions& options;
   const DatasetPair& data;  ///< no labels or no test set: nothing is measured
   const AugmentOptions& views;
-  at::ScalarType type;      ///< of the encoder's weights
-  int64_t workers;          ///< decoding threads
+  at::ScalarType type;  ///< of the encoder's weights
+  int64_t workers;      ///< decoding threads
 };
 
 class Evaluation {

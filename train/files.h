@@ -1,5 +1,5 @@
-// Files that survive a crash: written whole under a temporary name, fsynced, renamed, and the folder
-// fsynced. Called on rank 0 only. Throws IoError naming the file and the system's reason.
+// Files that survive a crash: written whole under a temporary name, fsynced, renamed, and the
+// folder fsynced. Called on rank 0 only. Throws IoError naming the file and the system's reason.
 #pragma once
 
 #include <filesystem>

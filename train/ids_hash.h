@@ -1,12 +1,12 @@
-// The fingerprint of a global batch: which samples, in which order. Equal for equal batches whatever
-// the rank count, so two metrics.jsonl can be compared line by line.
+// The fingerprint of a global batch: which samples, in which order. Equal for equal batches
+// whatever the rank count, so two metrics.jsonl can be compared line by line.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

@@ -1,9 +1,9 @@
 #include "train/optimizer.h"
 
+#include <cmath>
+
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
-
-#include <cmath>
 
 namespace cltrain {
 namespace {
@@ -89,9 +89,9 @@ class Sgd : public Optimizer {
   Tensors velocity_;
 };
 
-// LARS: You, Gitman, Ginsburg, arXiv 1708.03888, in the form of google-research/simclr: the learning
-// rate is inside the velocity, v = m v + lr * trust * (g + wd w), w -= v, with
-// trust = eta |w| / |g + wd w|, and 1 where either norm is 0.
+// LARS: You, Gitman, Ginsburg, arXiv 1708.03888, in the form of google-research/simclr: the
+// learning rate is inside the velocity, v = m v + lr * trust * (g + wd w), w -= v, with trust = eta
+// |w| / |g + wd w|, and 1 where either norm is 0.
 class Lars : public Optimizer {
  public:
   Lars(const OptimOptions& options, const ParameterGroup& group)

@@ -7,12 +7,12 @@
 // with each update. One thread; the same calls on every rank give the same bits.
 #pragma once
 
+#include "models/method.h"
+#include "train/options.h"
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "models/method.h"
-#include "train/options.h"
 
 namespace cltrain {
 

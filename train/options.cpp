@@ -17,36 +17,40 @@ void describe_run(OptionTable& table, RunOptions& run) {
 }
 
 void describe_length(OptionTable& table, LengthOptions& train) {
-  table.add("train.epochs", train.epochs,
-            {.doc = "passes over the training data", .unit = "epochs", .min = 1,
-             .safe_to_change = true});
+  table.add(
+      "train.epochs", train.epochs,
+      {.doc = "passes over the training data", .unit = "epochs", .min = 1, .safe_to_change = true});
   table.add("train.steps", train.steps,
-            {.doc = "steps in all; 0 takes train.epochs", .unit = "steps", .min = 0,
+            {.doc = "steps in all; 0 takes train.epochs",
+             .unit = "steps",
+             .min = 0,
              .safe_to_change = true});
-  table.add("train.global_batch", train.global_batch,
-            {.doc = "images a step over all ranks; each has two views", .unit = "samples",
-             .min = 2});
+  table.add(
+      "train.global_batch", train.global_batch,
+      {.doc = "images a step over all ranks; each has two views", .unit = "samples", .min = 2});
   table.add("train.max_skipped_steps", train.max_skipped_steps,
             {.doc = "steps with a loss or gradient that is not finite which may be skipped before "
                     "the run ends",
-             .unit = "steps", .min = 0, .safe_to_change = true});
+             .unit = "steps",
+             .min = 0,
+             .safe_to_change = true});
 }
 
 void describe_optim(OptionTable& table, OptimOptions& optim) {
-  table.add("optim.name", optim.name,
-            {.doc = "optimiser", .choices = {"sgd", "lars", "adamw"}});
+  table.add("optim.name", optim.name, {.doc = "optimiser", .choices = {"sgd", "lars", "adamw"}});
   table.add("optim.lr", optim.lr,
             {.doc = "base learning rate, before optim.scaling", .min = 0, .max = 1000});
   table.add("optim.scaling", optim.scaling,
             {.doc = "learning rate by global batch B: none = lr, linear = lr*B/256, sqrt = "
                     "lr*sqrt(B)",
              .choices = {"none", "linear", "sqrt"}});
-  table.add("optim.schedule", optim.schedule,
-            {.doc = "after the warm-up: constant, or cosine to zero",
-             .choices = {"constant", "cosine"}});
+  table.add(
+      "optim.schedule", optim.schedule,
+      {.doc = "after the warm-up: constant, or cosine to zero", .choices = {"constant", "cosine"}});
   table.add("optim.warmup_epochs", optim.warmup_epochs,
             {.doc = "linear rise of the learning rate", .unit = "epochs", .min = 0});
-  table.add("optim.weight_decay", optim.weight_decay, {.doc = "weight decay", .min = 0, .max = 1000});
+  table.add("optim.weight_decay", optim.weight_decay,
+            {.doc = "weight decay", .min = 0, .max = 1000});
   table.add("optim.momentum", optim.momentum,
             {.doc = "momentum of sgd and lars", .min = 0, .max = 1});
   table.add("optim.nesterov", optim.nesterov, {.doc = "sgd: Nesterov's momentum"});
@@ -66,10 +70,14 @@ void describe(OptionTable& table, TrainOptions& options) {
   describe_length(table, options.train);
   describe_optim(table, options.optim);
   table.add("checkpoint.every", options.checkpoint.every,
-            {.doc = "steps between checkpoints; there is always one at the end", .unit = "steps",
-             .min = 1, .safe_to_change = true});
+            {.doc = "steps between checkpoints; there is always one at the end",
+             .unit = "steps",
+             .min = 1,
+             .safe_to_change = true});
   table.add("checkpoint.keep", options.checkpoint.keep,
-            {.doc = "newest checkpoints that stay on disk", .unit = "checkpoints", .min = 1,
+            {.doc = "newest checkpoints that stay on disk",
+             .unit = "checkpoints",
+             .min = 1,
              .safe_to_change = true});
 }
 

@@ -1,10 +1,10 @@
 // Options of the room train/: the run, its length, the optimiser and the checkpoints.
 #pragma once
 
+#include "configs/option_table.h"
+
 #include <cstdint>
 #include <string>
-
-#include "configs/option_table.h"
 
 namespace cltrain {
 

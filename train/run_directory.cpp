@@ -1,14 +1,14 @@
 #include "train/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
+#include "configs/config.h"
+#include "train/files.h"
 
 #include <cerrno>
 #include <cstring>
 
-#include "configs/config.h"
-#include "train/files.h"
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace cltrain {
 namespace {
@@ -31,8 +31,8 @@ RunDirectory::RunDirectory(fs::path path, const OptionTable& options) : path_(st
   replace_file_durably(path_ / kConfig, resolved_yaml(options));
 }
 
-RunDirectory::~RunDirectory() {
-  if (lock_ >= 0) close(lock_);
+RunDirectory::Lock::~Lock() {
+  if (descriptor >= 0) close(descriptor);
 }
 
 void RunDirectory::check_owner() const {
@@ -51,11 +51,11 @@ void RunDirectory::check_owner() const {
 
 void RunDirectory::lock() {
   const fs::path file = path_ / ".lock";
-  lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0)
+  lock_.descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_.descriptor < 0)
     throw RunDirectoryError("run.dir=" + path_.string() + " is not writable: " +
                             std::strerror(errno) + "; choose another with run.dir=...");
-  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  if (flock(lock_.descriptor, LOCK_EX | LOCK_NB) == 0) return;
   throw RunDirectoryError("another cltrain is working in run.dir=" + path_.string() +
                           "; wait for it, or choose another folder with run.dir=...");
 }
@@ -66,8 +66,7 @@ void RunDirectory::compare_options(const OptionTable& options) {
   std::string refused;
   for (const ConfigDifference& difference :
        compare(parse_resolved(read_file(file), file.string()), options)) {
-    const std::string line =
-        difference.name + ": " + difference.before + " -> " + difference.after;
+    const std::string line = difference.name + ": " + difference.before + " -> " + difference.after;
     if (difference.safe)
       notes_.push_back("changed since the last session: " + line);
     else

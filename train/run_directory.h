@@ -10,11 +10,11 @@
 // something else, another cltrain works in it, or an option changed that may not change.
 #pragma once
 
+#include "configs/option_table.h"
+
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "configs/option_table.h"
 
 namespace cltrain {
 
@@ -23,7 +23,6 @@ class RunDirectory {
   /// Creates the folder or checks that it is this run's. Fills notes() with what a reader of the
   /// start-up print should know (options that changed and may).
   RunDirectory(std::filesystem::path path, const OptionTable& options);
-  ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
@@ -37,7 +36,11 @@ class RunDirectory {
 
   std::filesystem::path path_;
   std::vector<std::string> notes_;
-  int lock_ = -1;
+  /// Lets the lock go also when the constructor throws.
+  struct Lock {
+    int descriptor = -1;
+    ~Lock();
+  } lock_;
 };
 
 }  // namespace cltrain

@@ -1,7 +1,6 @@
 #include "train/safetensors.h"
 
-#include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
+#include "train/files.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "train/files.h"
+#include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
 
 namespace cltrain {
 namespace {
@@ -105,7 +105,8 @@ class Reader {
     const json& shape = value.at("shape");
     if (!shape.is_array()) fail("'" + name + "' has a shape that is no list");
     for (const json& extent : shape) {
-      if (!extent.is_number_unsigned()) fail("'" + name + "' has a shape that is not whole numbers");
+      if (!extent.is_number_unsigned())
+        fail("'" + name + "' has a shape that is not whole numbers");
       const auto size = extent.get<uint64_t>();
       // A shape with a 0 has no bytes, but its strides must be representable as well.
       if (size > INT64_MAX || __builtin_mul_overflow(bytes, std::max<uint64_t>(size, 1), &bytes) ||

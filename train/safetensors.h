@@ -1,18 +1,18 @@
 // safetensors files: the only format of weights and state, read and written without pickle.
 // Format: u64 little-endian N | N bytes of JSON | tensor bytes; an entry is
-// {"dtype", "shape", "data_offsets": [begin, end]}, offsets relative to the tensor bytes, which they
-// cover exactly.
+// {"dtype", "shape", "data_offsets": [begin, end]}, offsets relative to the tensor bytes, which
+// they cover exactly.
 //
 // The reader trusts nothing: sizes are multiplied with overflow checks, every byte belongs to
 // exactly one tensor, duplicate names, unknown types and trailing bytes are refused.
 #pragma once
 
+#include "models/method.h"
+
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
-
-#include "models/method.h"
 
 namespace cltrain {
 

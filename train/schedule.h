@@ -3,9 +3,9 @@
 // appendix B.1 (square-root scaling, cosine to zero).
 #pragma once
 
-#include <cstdint>
-
 #include "train/options.h"
+
+#include <cstdint>
 
 namespace cltrain {
 

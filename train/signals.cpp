@@ -1,10 +1,10 @@
 #include "train/signals.h"
 
-#include <unistd.h>
+#include "dist/exit_codes.h"
 
 #include <csignal>
 
-#include "dist/exit_codes.h"
+#include <unistd.h>
 
 namespace cltrain {
 namespace {
@@ -29,6 +29,8 @@ void listen_for_stop() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-bool stop_requested() { return requests > 0; }
+bool stop_requested() {
+  return requests > 0;
+}
 
 }  // namespace cltrain

@@ -1,5 +1,5 @@
-// Stop requests. SIGUSR1 (forwarded by mpirun and srun) or SIGTERM asks for a checkpoint at the next
-// step boundary; a third one ends the process at once. One signalled rank is enough: the flag
+// Stop requests. SIGUSR1 (forwarded by mpirun and srun) or SIGTERM asks for a checkpoint at the
+// next step boundary; a third one ends the process at once. One signalled rank is enough: the flag
 // is shared with the other ranks once a step.
 #pragma once
 

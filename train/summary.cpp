@@ -1,6 +1,6 @@
 #include "train/summary.h"
 
-#include <sys/resource.h>
+#include "train/files.h"
 
 #include <cmath>
 #include <cstdio>
@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "train/files.h"
+#include <sys/resource.h>
 
 namespace cltrain {
 namespace {
@@ -34,7 +34,9 @@ json newest_scores(const fs::path& run_dir) {
   return result;
 }
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+json number(double value) {
+  return std::isfinite(value) ? json(value) : json(nullptr);
+}
 
 }  // namespace
 

@@ -1,12 +1,12 @@
 // summary.json: what a run did, written once at its end on rank 0; and the small reports beside it.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 namespace cltrain {
 

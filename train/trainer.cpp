@@ -1,14 +1,5 @@
 #include "train/trainer.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
-
-#include <algorithm>
-#include <cmath>
-
 #include "data/sampler.h"
 #include "dist/exit_codes.h"
 #include "models/nets/layers.h"
@@ -19,6 +10,15 @@
 #include "train/schedule.h"
 #include "train/signals.h"
 #include "train/summary.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 
 namespace cltrain {
 
@@ -138,8 +138,8 @@ Batch Trainer::next_batch() {
   Batch batch = parts_.loader.next();
   const auto type = parts_.options.run.dtype == "float64" ? at::kDouble : at::kFloat;
   for (auto& [name, tensor] : batch.tensors)
-    tensor = tensor.to(parts_.world.device, tensor.is_floating_point() ? type
-                                                                       : tensor.scalar_type());
+    tensor =
+        tensor.to(parts_.world.device, tensor.is_floating_point() ? type : tensor.scalar_type());
   return batch;
 }
 
@@ -169,8 +169,7 @@ void Trainer::refuse(const Batch& batch, double loss) {
   discard_statistics(parts_.method);
   const int64_t allowed = parts_.options.train.max_skipped_steps;
   const int64_t skipped = ++counters_["skipped_steps"];
-  const std::string file =
-      "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
+  const std::string file = "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
   const at::Tensor ids = parts_.communicators.control->all_gather(
       batch.ids, share_counts(batch.global_rows, parts_.world.size));
   if (parts_.world.rank == 0)
@@ -250,8 +249,7 @@ void Trainer::save() {
   const auto started = std::chrono::steady_clock::now();
   // Rank 0 writes; a failure there ends every rank, so the others wait to hear that all went well.
   if (parts_.world.rank == 0) {
-    const auto [folder, bytes] =
-        parts_.checkpoints.save({counters_, state(), parts_.environment});
+    const auto [folder, bytes] = parts_.checkpoints.save({counters_, state(), parts_.environment});
     parts_.sinks.checkpoint(
         {.step = counters_["step"],
          .path = folder.string(),
@@ -279,8 +277,8 @@ void Trainer::write_summary() {
     Summary summary{.method = parts_.method_name, .config = parts_.config_name};
     summary.ranks = parts_.world.size;
     summary.global_batch = parts_.options.train.global_batch;
-    summary.negatives_per_anchor = parts_.method.negatives_per_anchor(
-        std::min(summary.global_batch, parts_.training_samples));
+    summary.negatives_per_anchor =
+        parts_.method.negatives_per_anchor(std::min(summary.global_batch, parts_.training_samples));
     summary.steps = counters_["step"];
     summary.samples_seen = counters_["samples"];
     summary.skipped_steps = counters_["skipped_steps"];

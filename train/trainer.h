@@ -5,12 +5,6 @@
 // run are exceptions: NonFinite here, PeerLost, DataError, IoError and CheckpointError from below.
 #pragma once
 
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "data/loader.h"
 #include "dist/communicator.h"
 #include "dist/gradient_sum.h"
@@ -21,6 +15,12 @@
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/phase_clock.h"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace cltrain {
 
@@ -42,8 +42,9 @@ struct TrainerParts {
   const int64_t training_samples;  ///< of the data set; a continued run must find as many
   const std::filesystem::path run_dir;
   const std::string method_name, config_name;  ///< for summary.json
-  Sinks& sinks;  ///< empty but on rank 0
-  std::map<std::string, std::string> environment;  ///< what a restart must share to be bit-identical
+  Sinks& sinks;                                ///< empty but on rank 0
+  std::map<std::string, std::string>
+      environment;  ///< what a restart must share to be bit-identical
 };
 
 class Trainer {
@@ -92,7 +93,7 @@ class Trainer {
   int64_t saved_step_ = -1;
   bool stop_ = false;
   double last_loss_ = 0;
-  int64_t session_samples_ = 0;    // since this process began
+  int64_t session_samples_ = 0;  // since this process began
   double session_seconds_ = 0;
   PhaseClock clock_;
   std::map<std::string, ParameterGroup> groups_;

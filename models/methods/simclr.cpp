@@ -1,20 +1,20 @@
 #include "models/methods/simclr.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
+#include "dist/contrast.h"
 
 #include <cmath>
 
-#include "dist/contrast.h"
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 
 namespace cltrain {
 
 Simclr::Simclr(std::shared_ptr<Encoder> encoder, const HeadSettings& head,
                const SimclrOptions& options, uint64_t seed)
     : encoder_(register_module("encoder", std::move(encoder))),
-      head_(register_module(
-          "head", std::make_shared<ProjectionHead>(encoder_->feature_dim(), head))) {
+      head_(register_module("head",
+                            std::make_shared<ProjectionHead>(encoder_->feature_dim(), head))) {
   initialize(*head_, seed, "head");
   const at::Tensor start = at::full({}, -std::log(options.temperature), at::kDouble);
   log_scale_ = options.learn_temperature ? register_parameter("log_scale", start)
@@ -27,7 +27,9 @@ std::vector<ParameterGroup> Simclr::groups() {
   return {all};
 }
 
-std::vector<Phase> Simclr::plan(int64_t) const { return {{"contrast", {"all"}}}; }
+std::vector<Phase> Simclr::plan(int64_t) const {
+  return {{"contrast", {"all"}}};
+}
 
 LossShare Simclr::loss(const Phase&, const Batch& batch, const StepContext& context) {
   // Both views in one pass, so that batch norm sees all 2B rows.
@@ -39,14 +41,18 @@ LossShare Simclr::loss(const Phase&, const Batch& batch, const StepContext& cont
   const at::Tensor unit = wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
   const int64_t local_batch = context.rows[context.communicators.loss->rank()];
   const at::Tensor scale = log_scale_.exp();
-  const at::Tensor share = global_nt_xent(unit.narrow(0, 0, local_batch),
-                                          unit.narrow(0, local_batch, local_batch), scale,
-                                          context.rows, *context.communicators.loss);
+  const at::Tensor share =
+      global_nt_xent(unit.narrow(0, 0, local_batch), unit.narrow(0, local_batch, local_batch),
+                     scale, context.rows, *context.communicators.loss);
   return {share, {{"temperature", 1.0 / scale.item<double>()}}};
 }
 
-at::Tensor Simclr::embed(const at::Tensor& images) { return encoder_->forward(images); }
+at::Tensor Simclr::embed(const at::Tensor& images) {
+  return encoder_->forward(images);
+}
 
-int64_t Simclr::negatives_per_anchor(int64_t global_batch) const { return 2 * global_batch - 2; }
+int64_t Simclr::negatives_per_anchor(int64_t global_batch) const {
+  return 2 * global_batch - 2;
+}
 
 }  // namespace cltrain

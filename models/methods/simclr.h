@@ -2,12 +2,12 @@
 // arXiv 2002.05709. Two views of an image attract, all other images of the global batch repel.
 #pragma once
 
-#include <memory>
-
 #include "models/method.h"
 #include "models/nets/encoder.h"
 #include "models/nets/projection_head.h"
 #include "models/options.h"
+
+#include <memory>
 
 namespace cltrain {
 

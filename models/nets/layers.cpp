@@ -1,5 +1,10 @@
 #include "models/nets/layers.h"
 
+#include "ops/initial_weights.h"
+
+#include <algorithm>
+#include <cmath>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
@@ -9,11 +14,6 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
-
-#include <algorithm>
-#include <cmath>
-
-#include "ops/initial_weights.h"
 
 namespace cltrain {
 namespace {
@@ -37,7 +37,9 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias)
   if (with_bias) bias = register_parameter("bias", at::zeros({out}));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) {
+  return at::linear(x, weight, bias);
+}
 
 int64_t group_count(int64_t channels, int64_t wanted) {
   int64_t groups = std::clamp<int64_t>(channels / kSmallestGroup, 1, wanted);
@@ -85,8 +87,8 @@ void move_to(torch::nn::Module& root, c10::Device device, at::ScalarType dtype) 
   std::vector<at::Tensor> tensors = root.parameters();
   for (const at::Tensor& buffer : root.buffers()) tensors.push_back(buffer);
   for (at::Tensor& tensor : tensors)
-    tensor.set_data(tensor.detach().to(device, tensor.is_floating_point() ? dtype
-                                                                          : tensor.scalar_type()));
+    tensor.set_data(
+        tensor.detach().to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type()));
 }
 
 void commit_statistics(torch::nn::Module& root) {

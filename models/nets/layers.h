@@ -4,13 +4,13 @@
 // Modules are built on the CPU in float32; move_to() takes them elsewhere. Not thread-safe.
 #pragma once
 
-#include <torch/nn/module.h>
+#include "dist/communicator.h"
+#include "dist/sync_batch_norm.h"
 
 #include <string>
 #include <vector>
 
-#include "dist/communicator.h"
-#include "dist/sync_batch_norm.h"
+#include <torch/nn/module.h>
 
 namespace cltrain {
 
@@ -19,7 +19,7 @@ struct NormSettings {
   std::string kind = "sync";  ///< "sync" (global batch), "local" (this rank's rows), "group"
   int64_t groups = 32;        ///< most channel groups of group norm; see group_count()
   double epsilon = 1e-5;
-  double momentum = 0.1;      ///< weight of the newest batch in the running statistics
+  double momentum = 0.1;  ///< weight of the newest batch in the running statistics
   const Communicator* communicator = nullptr;  ///< of "sync"; outlives the networks
 };
 
@@ -76,8 +76,8 @@ void commit_statistics(torch::nn::Module& root);
 void discard_statistics(torch::nn::Module& root);
 
 /// Gives every parameter below `root` its keyed initial weights, as torchvision's ResNet does:
-/// convolutions N(0, 2 / (out * k * k)) (He, fan-out), linear layers U(+-1/sqrt(in)), norms 1 and 0.
-/// Names, and so values, are those of named_parameters() behind `prefix`.
+/// convolutions N(0, 2 / (out * k * k)) (He, fan-out), linear layers U(+-1/sqrt(in)), norms 1 and
+/// 0. Names, and so values, are those of named_parameters() behind `prefix`.
 void initialize(torch::nn::Module& root, uint64_t seed, const std::string& prefix = "");
 
 }  // namespace cltrain

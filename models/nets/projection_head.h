@@ -3,10 +3,10 @@
 // simclr, model_util.projection_head). Hidden width = feature width unless given.
 #pragma once
 
+#include "models/nets/layers.h"
+
 #include <memory>
 #include <vector>
-
-#include "models/nets/layers.h"
 
 namespace cltrain {
 

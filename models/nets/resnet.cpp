@@ -1,13 +1,13 @@
 #include "models/nets/resnet.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/relu.h>
 #include <c10/util/Exception.h>
-
-#include <algorithm>
-#include <array>
-#include <cmath>
 
 namespace cltrain {
 namespace {

@@ -2,17 +2,17 @@
 // convolution, as torchvision has it) with torchvision's parameter names and no classifier.
 #pragma once
 
-#include <memory>
-
 #include "models/nets/encoder.h"
 #include "models/nets/layers.h"
+
+#include <memory>
 
 namespace cltrain {
 
 struct ResNetSettings {
-  int64_t depth = 18;            ///< 18, 34, 50, 101 or 152
-  double width = 1.0;            ///< multiplies every channel count (64 -> round(64 * width))
-  bool small_stem = false;       ///< 3x3 stride-1 stem without max-pool, for 32-pixel images
+  int64_t depth = 18;              ///< 18, 34, 50, 101 or 152
+  double width = 1.0;              ///< multiplies every channel count (64 -> round(64 * width))
+  bool small_stem = false;         ///< 3x3 stride-1 stem without max-pool, for 32-pixel images
   bool zero_init_residual = true;  ///< last norm of each block starts at 0 (Goyal et al. 2017)
   NormSettings norm;
 };

@@ -1,10 +1,10 @@
 #include "models/nets/small_conv.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/relu.h>
-
 #include <array>
 #include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/relu.h>
 
 namespace cltrain {
 namespace {

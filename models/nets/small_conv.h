@@ -2,10 +2,10 @@
 // 1, 2, 1, 2, 1, then the mean over positions. Channels 32, 64, 64, 128, 256 times the width.
 #pragma once
 
-#include <memory>
-
 #include "models/nets/encoder.h"
 #include "models/nets/layers.h"
+
+#include <memory>
 
 namespace cltrain {
 

@@ -1,12 +1,12 @@
 // Sync batch norm over ranks against ATen's batch norm of all rows in one process, float64.
+#include "dist/sync_batch_norm.h"
+#include "support/ranks.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <gtest/gtest.h>
-
-#include "dist/sync_batch_norm.h"
-#include "support/ranks.h"
 
 namespace cltrain {
 namespace {
@@ -33,8 +33,7 @@ void compare(const std::vector<int64_t>& rows, bool planes) {
   at::Tensor x = values(world().rank, rows[world().rank], planes, 0).requires_grad_();
   const at::Tensor dy = values(world().rank, rows[world().rank], planes, 1);
   BatchStatistics statistics;
-  const at::Tensor y =
-      sync_batch_norm(x, weight, bias, 1e-5, all_ranks().loss.get(), statistics);
+  const at::Tensor y = sync_batch_norm(x, weight, bias, 1e-5, all_ranks().loss.get(), statistics);
   y.backward(dy);
   at::Tensor dweight = weight.grad().clone(), dbias = bias.grad().clone();
   all_ranks().loss->all_reduce_sum(dweight);

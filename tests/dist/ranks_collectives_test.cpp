@@ -1,5 +1,12 @@
 // Collectives against plain arithmetic: every rank computes from (rank, size) alone what it should
 // receive.
+#include "dist/errors.h"
+#include "dist/gather.h"
+#include "dist/mpi_backend.h"
+#include "support/ranks.h"
+
+#include <numeric>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -7,13 +14,6 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
-
-#include <numeric>
-
-#include "dist/errors.h"
-#include "dist/gather.h"
-#include "dist/mpi_backend.h"
-#include "support/ranks.h"
 
 namespace cltrain {
 namespace {
@@ -36,8 +36,8 @@ std::vector<int64_t> uneven(int size) {
 TEST(Collectives, AllGatherKeepsRankOrderWithUnevenRows) {
   for (const auto type : {at::kFloat, at::kDouble, at::kLong, at::kBFloat16, at::kByte}) {
     const auto rows = uneven(world().size);
-    const at::Tensor global = all_ranks().loss->all_gather(
-        rows_of(world().rank, rows[world().rank], type), rows);
+    const at::Tensor global =
+        all_ranks().loss->all_gather(rows_of(world().rank, rows[world().rank], type), rows);
     std::vector<at::Tensor> expected;
     for (int r = 0; r < world().size; ++r) expected.push_back(rows_of(r, rows[r], type));
     EXPECT_TRUE(at::equal(global, at::cat(expected))) << type;
@@ -57,8 +57,7 @@ TEST(Collectives, ReduceScatterSumsTheRanksContributions) {
   const at::Tensor numbers = at::arange(total, at::kDouble).unsqueeze(1).expand({total, 4});
   const at::Tensor mine =
       all_ranks().loss->reduce_scatter_sum(numbers * (world().rank + 1.0), rows);
-  const int64_t first =
-      std::accumulate(rows.begin(), rows.begin() + world().rank, int64_t{0});
+  const int64_t first = std::accumulate(rows.begin(), rows.begin() + world().rank, int64_t{0});
   const double factor = world().size * (world().size + 1) / 2.0;
   EXPECT_TRUE(at::equal(mine, numbers.narrow(0, first, rows[world().rank]) * factor));
 }
@@ -128,8 +127,7 @@ TEST(Gather, GradientIsTheSumOverRanks) {
   // Rank r's share weighs row i by (r + 1) * (i + 1): over ranks the weight is (i + 1) W(W+1)/2.
   const at::Tensor weight = (at::arange(total, at::kDouble) + 1).unsqueeze(1);
   (global * weight * (world().rank + 1.0)).sum().backward();
-  const int64_t first =
-      std::accumulate(rows.begin(), rows.begin() + world().rank, int64_t{0});
+  const int64_t first = std::accumulate(rows.begin(), rows.begin() + world().rank, int64_t{0});
   const double factor = world().size * (world().size + 1) / 2.0;
   const at::Tensor expected =
       (weight.narrow(0, first, rows[world().rank]) * factor).expand_as(local);

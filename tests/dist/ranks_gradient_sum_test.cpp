@@ -1,12 +1,12 @@
 // GradientSum against one process that holds every rank's rows, and against c10d's own Reducer.
-#include <gtest/gtest.h>
-#include <torch/torch.h>
+#include "dist/gradient_sum.h"
+#include "support/ranks.h"
 
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
-#include "dist/gradient_sum.h"
-#include "support/ranks.h"
+#include <gtest/gtest.h>
+#include <torch/torch.h>
 
 namespace cltrain {
 namespace {
@@ -41,9 +41,13 @@ at::Tensor rows_of(int rank, int64_t rows) {
   return ((torch::arange(rows * 5, torch::kDouble) + 100 * rank) * 0.3).cos().view({rows, 5});
 }
 
-int64_t row_count(int rank) { return rank == 1 ? 0 : rank + 2; }
+int64_t row_count(int rank) {
+  return rank == 1 ? 0 : rank + 2;
+}
 
-at::Tensor share(Net& net, const at::Tensor& rows) { return net.forward(rows).pow(2).sum(); }
+at::Tensor share(Net& net, const at::Tensor& rows) {
+  return net.forward(rows).pow(2).sum();
+}
 
 void expect_equal_to_one_process(const Net& net, int passes) {
   Net whole;
@@ -121,8 +125,7 @@ TEST(GradientSum, EqualsTheReducerOfC10d) {
     if (mine[i].first.rfind("unused", 0) == 0) continue;
     // The Reducer divides by the number of ranks.
     const at::Tensor total = theirs[i].second.grad() * static_cast<double>(world().size);
-    EXPECT_LT(testing::relative_difference(mine[i].second.grad(), total), 1e-13)
-        << mine[i].first;
+    EXPECT_LT(testing::relative_difference(mine[i].second.grad(), total), 1e-13) << mine[i].first;
   }
 }
 

@@ -1,10 +1,10 @@
 // The headline test: W ranks with different samples train exactly as one rank with all of them.
 // 16 samples in batches of 7, 7 and 2: uneven shares at every W > 1, and at W = 3 and 4 the last
 // batch of an epoch leaves ranks empty.
-#include <gtest/gtest.h>
-
 #include "equivalence/steps.h"
 #include "support/ranks.h"
+
+#include <gtest/gtest.h>
 
 namespace cltrain {
 namespace {
@@ -48,7 +48,9 @@ void expect_equivalent(const Setting& setting, double tolerance, double weights_
   testing::expect_same_state(shared.state, single.state, weights_tolerance);
 }
 
-TEST(EquivalenceSimclr, Resnet18WholeStepsInFloat64) { expect_equivalent(resnet18(), 1e-9, 1e-9); }
+TEST(EquivalenceSimclr, Resnet18WholeStepsInFloat64) {
+  expect_equivalent(resnet18(), 1e-9, 1e-9);
+}
 
 TEST(EquivalenceSimclr, SmallConvWithThreeLayerHeadInFloat64) {
   expect_equivalent(small_conv(), 1e-9, 1e-9);

@@ -1,11 +1,5 @@
 #include "equivalence/steps.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/tensor.h>
-#include <gtest/gtest.h>
-
-#include <cmath>
-
 #include "data/loader.h"
 #include "dist/gradient_sum.h"
 #include "models/nets/layers.h"
@@ -14,12 +8,19 @@
 #include "support/ranks.h"
 #include "train/optimizer.h"
 
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
 namespace cltrain::testing {
 namespace {
 
 std::map<std::string, at::Tensor> copy_of_state(const Method& method, const Optimizer& optimizer) {
   std::map<std::string, at::Tensor> state;
-  for (const auto& item : method.named_parameters()) state[item.key()] = item.value().detach().clone();
+  for (const auto& item : method.named_parameters())
+    state[item.key()] = item.value().detach().clone();
   for (const auto& item : method.named_buffers()) state[item.key()] = item.value().detach().clone();
   for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor.clone();
   return state;

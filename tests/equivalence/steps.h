@@ -2,13 +2,13 @@
 // different samples and one rank with all of them.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
 #include "dist/communicator.h"
 #include "models/options.h"
 #include "train/options.h"
+
+#include <map>
+#include <string>
+#include <vector>
 
 namespace cltrain::testing {
 
@@ -24,8 +24,8 @@ struct Setting {
 struct Trace {
   std::vector<double> losses;                                ///< total of every step
   std::vector<std::map<std::string, at::Tensor>> gradients;  ///< of every step, before the update
-  std::map<std::string, at::Tensor> state;                   ///< parameters, buffers, optimiser; end
-  std::vector<std::vector<int64_t>> rows;                    ///< rows of each rank at every step
+  std::map<std::string, at::Tensor> state;  ///< parameters, buffers, optimiser; end
+  std::vector<std::vector<int64_t>> rows;   ///< rows of each rank at every step
 };
 
 /// Collective over the ranks of `communicators`.

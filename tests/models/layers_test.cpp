@@ -126,9 +126,9 @@ TEST(MoveTo, ChangesTheTypeOfNumbersButNotOfCounters) {
 }
 
 TEST(Initialize, NameSeedAndShapeDecideAlone) {
-  const auto shallow = make_resnet({.depth = 18, .norm = kLocal}, 5);
-  const auto deep = make_resnet({.depth = 34, .norm = kLocal}, 5);
-  const auto other_seed = make_resnet({.depth = 18, .norm = kLocal}, 6);
+  const auto shallow = make_resnet({.depth = 18, .width = 0.25, .norm = kLocal}, 5);
+  const auto deep = make_resnet({.depth = 34, .width = 0.25, .norm = kLocal}, 5);
+  const auto other_seed = make_resnet({.depth = 18, .width = 0.25, .norm = kLocal}, 6);
   const auto parameters = shallow->named_parameters();
   for (const char* name : {"conv1.weight", "layer1.1.conv2.weight", "layer4.0.conv1.weight"}) {
     EXPECT_TRUE(at::equal(parameters[name], deep->named_parameters()[name])) << name;
@@ -155,7 +155,8 @@ TEST(Initialize, DeviationIsHesByFanOutAndLinearIsUniform) {
 TEST(Initialize, ZeroInitResidualZeroesTheLastNormOfEachBlockOnly) {
   for (const int64_t depth : {18, 50})
     for (const bool zero : {true, false}) {
-      const auto net = make_resnet({.depth = depth, .zero_init_residual = zero, .norm = kLocal}, 1);
+      const auto net = make_resnet(
+          {.depth = depth, .width = 0.125, .zero_init_residual = zero, .norm = kLocal}, 1);
       const std::string last = depth == 18 ? ".bn2.weight" : ".bn3.weight";
       for (const auto& item : net->named_parameters()) {
         if (item.value().dim() != 1) continue;
@@ -228,20 +229,21 @@ at::Tensor plain_head(const ProjectionHead& head, at::Tensor x, int64_t layers) 
 
 TEST(ProjectionHead, NamesShapesAndArithmetic) {
   for (const int64_t layers : {2, 3}) {
-    ProjectionHead head(12, {.layers = layers, .hidden = 7, .out = 5, .norm = kLocal});
-    initialize(head, 1, "head");
-    move_to(head, at::kCPU, at::kDouble);
-    const auto parameters = head.named_parameters();
+    const HeadSettings settings{.layers = layers, .hidden = 7, .out = 5, .norm = kLocal};
+    const auto head = std::make_shared<ProjectionHead>(12, settings);
+    initialize(*head, 1, "head");
+    move_to(*head, at::kCPU, at::kDouble);
+    const auto parameters = head->named_parameters();
     const std::string last = std::to_string(layers);
     EXPECT_EQ(static_cast<int64_t>(parameters.size()), 3 * layers - 1);
     EXPECT_FALSE(parameters.contains("bn" + last + ".bias"));
     EXPECT_FALSE(parameters.contains("linear1.bias"));
     EXPECT_EQ(parameters["linear1.weight"].sizes(), (std::vector<int64_t>{7, 12}));
     EXPECT_EQ(parameters["linear" + last + ".weight"].sizes(), (std::vector<int64_t>{5, 7}));
-    for (const auto& item : head.named_parameters())
+    for (const auto& item : head->named_parameters())
       if (item.value().dim() == 1) item.value().detach().add_(values(item.value().sizes(), 0.5));
     const at::Tensor x = values({9, 12}, 0.3);
-    EXPECT_LT(largest_difference(head.forward(x), plain_head(head, x, layers)), 1e-12);
+    EXPECT_LT(largest_difference(head->forward(x), plain_head(*head, x, layers)), 1e-12);
   }
 }
 

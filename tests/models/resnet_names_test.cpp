@@ -70,9 +70,10 @@ TEST(ResNet, NamesShapesAndCountsAreTorchvisions) {
 }
 
 TEST(ResNet, SmallStemChangesTheFirstConvolutionOnly) {
-  Shapes large = state_of(*make_resnet({.norm = {.kind = "local"}}, 1));
-  const Shapes small = state_of(*make_resnet({.small_stem = true, .norm = {.kind = "local"}}, 1));
-  large.at("conv1.weight") = "64x3x3x3";
+  Shapes large = state_of(*make_resnet({.width = 0.125, .norm = {.kind = "local"}}, 1));
+  const Shapes small =
+      state_of(*make_resnet({.width = 0.125, .small_stem = true, .norm = {.kind = "local"}}, 1));
+  large.at("conv1.weight") = "8x3x3x3";
   EXPECT_EQ(small, large);
 }
 
@@ -83,8 +84,8 @@ TEST(ResNet, WidthScalesEveryChannelCount) {
   EXPECT_EQ(shapes.at("conv1.weight"), "16x3x7x7");
   EXPECT_EQ(shapes.at("layer2.0.downsample.0.weight"), "32x16x1x1");
   EXPECT_EQ(shapes.at("layer4.1.bn2.weight"), "128");
-  EXPECT_EQ(make_resnet({.depth = 50, .width = 2, .norm = {.kind = "local"}}, 1)->feature_dim(),
-            4096);
+  EXPECT_EQ(make_resnet({.depth = 50, .width = 0.5, .norm = {.kind = "local"}}, 1)->feature_dim(),
+            1024);
 }
 
 TEST(ResNet, GroupNormHasNoRunningStatistics) {

@@ -1,11 +1,11 @@
 // A data set for tests that need pictures but no files.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "data/dataset.h"
 #include "ops/keyed_random.h"
+
+#include <string>
+#include <vector>
 
 namespace cltrain::testing {
 

@@ -2,12 +2,12 @@
 // Every rank runs the same tests in the same order.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "dist/communicator.h"
 
 #include <memory>
 #include <string>
 
-#include "dist/communicator.h"
+#include <ATen/core/Tensor.h>
 
 namespace cltrain::testing {
 

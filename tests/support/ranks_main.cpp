@@ -1,16 +1,16 @@
-// main() of ranks_tests: opens the world, checks that it has the ranks that were asked for, runs the
-// tests on every rank. Output of ranks other than 0 is kept to failures.
-#include <ATen/TensorOperators.h>
-#include <gtest/gtest.h>
-#include <mpi.h>
-#include <unistd.h>
+// main() of ranks_tests: opens the world, checks that it has the ranks that were asked for, runs
+// the tests on every rank. Output of ranks other than 0 is kept to failures.
+#include "dist/mpi_backend.h"
+#include "support/ranks.h"
 
 #include <cstdio>
 #include <filesystem>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
-#include "dist/mpi_backend.h"
-#include "support/ranks.h"
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+#include <mpi.h>
+#include <unistd.h>
 
 namespace cltrain::testing {
 namespace {
@@ -22,8 +22,8 @@ std::string the_folder;
 std::unique_ptr<Communicator> alone_in(const char* name) {
   auto group = c10::make_intrusive<c10d::ProcessGroup>(0, 1);
   group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::CUSTOM,
-                    c10::intrusive_ptr<c10d::Backend>(c10::make_intrusive<MpiBackend>(
-                        MPI_COMM_SELF, name, the_world->watchdog)));
+                    c10::intrusive_ptr<c10d::Backend>(
+                        c10::make_intrusive<MpiBackend>(MPI_COMM_SELF, name, the_world->watchdog)));
   group->setDefaultBackend(c10d::ProcessGroup::CUSTOM);
   group->setGroupName(name);
   return std::make_unique<Communicator>(std::move(group), c10::kCPU);
@@ -40,8 +40,12 @@ class FailuresOnly : public ::testing::EmptyTestEventListener {
 
 }  // namespace
 
-const World& world() { return *the_world; }
-const Communicators& all_ranks() { return *the_communicators; }
+const World& world() {
+  return *the_world;
+}
+const Communicators& all_ranks() {
+  return *the_communicators;
+}
 
 std::unique_ptr<Communicators> alone() {
   auto result = std::make_unique<Communicators>();
@@ -79,10 +83,10 @@ int run(int count, char** words) {
   }
   Communicators communicators = open_communicators(world);
   the_communicators = &communicators;
-  the_folder = (std::filesystem::temp_directory_path() /
-                ("cltrain-ranks-" + std::to_string(communicators.control->all_gather_count(
-                                        getpid())[0])))
-                   .string();
+  the_folder =
+      (std::filesystem::temp_directory_path() /
+       ("cltrain-ranks-" + std::to_string(communicators.control->all_gather_count(getpid())[0])))
+          .string();
   if (world.rank != 0) {
     auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());
@@ -98,4 +102,6 @@ int run(int count, char** words) {
 
 }  // namespace cltrain::testing
 
-int main(int count, char** words) { return cltrain::testing::run(count, words); }
+int main(int count, char** words) {
+  return cltrain::testing::run(count, words);
+}

@@ -87,6 +87,7 @@ struct Session {
                                                      *loader,
                                                      *evaluation,
                                                      *store,
+                                                     20,
                                                      dir,
                                                      "simclr",
                                                      "test",
@@ -167,7 +168,7 @@ TEST(Trainer, ContinuesBitForBitFromACheckpoint) {
     ASSERT_EQ(first.trainer->run(), 0);
   }
   Session second(folder, 7);
-  EXPECT_EQ(second.trainer->resume(), 4);
+  EXPECT_EQ(second.trainer->resume().step, 4);
   ASSERT_EQ(second.trainer->run(), 0);
   EXPECT_EQ(second.model_digest(), whole.model_digest());
   if (world().rank != 0) return;
