@@ -53,15 +53,31 @@ std::vector<NamedTensor> named(const std::string& group, const std::string& quan
   return result;
 }
 
-// SGD with momentum, Nesterov optional; weight decay joins the gradient (Sutskever et al. 2013, in
-// the form without dampening).
-class Sgd : public Optimizer {
+// What SGD and LARS share: the sorted parameters and a velocity for each.
+class WithVelocity : public Optimizer {
  public:
-  Sgd(const OptimOptions& options, const ParameterGroup& group)
+  WithVelocity(const OptimOptions& options, const ParameterGroup& group, bool adapt_all)
       : options_(options),
         group_(group.name),
-        sorted_(sort(group, options.decay_all)),
+        sorted_(sort(group, adapt_all)),
         velocity_(zeros_like(sorted_.parameters)) {}
+  std::vector<NamedTensor> state() const override {
+    return named(group_, "velocity", sorted_, velocity_);
+  }
+
+ protected:
+  const OptimOptions options_;
+  const std::string group_;
+  Sorted sorted_;
+  Tensors velocity_;
+};
+
+// SGD with momentum, Nesterov optional; weight decay joins the gradient (Sutskever et al. 2013, in
+// the form without dampening).
+class Sgd : public WithVelocity {
+ public:
+  Sgd(const OptimOptions& options, const ParameterGroup& group)
+      : WithVelocity(options, group, options.decay_all) {}
 
   void update(double learning_rate) override {
     const c10::NoGradGuard no_grad;
@@ -78,27 +94,15 @@ class Sgd : public Optimizer {
       at::_foreach_add_(sorted_.parameters, velocity_, -learning_rate);
     }
   }
-  std::vector<NamedTensor> state() const override {
-    return named(group_, "velocity", sorted_, velocity_);
-  }
-
- private:
-  OptimOptions options_;
-  std::string group_;
-  Sorted sorted_;
-  Tensors velocity_;
 };
 
 // LARS: You, Gitman, Ginsburg, arXiv 1708.03888, in the form of google-research/simclr: the
 // learning rate is inside the velocity, v = m v + lr * trust * (g + wd w), w -= v, with trust = eta
 // |w| / |g + wd w|, and 1 where either norm is 0.
-class Lars : public Optimizer {
+class Lars : public WithVelocity {
  public:
   Lars(const OptimOptions& options, const ParameterGroup& group)
-      : options_(options),
-        group_(group.name),
-        sorted_(sort(group, /*adapt_all=*/false)),
-        velocity_(zeros_like(sorted_.parameters)) {}
+      : WithVelocity(options, group, /*adapt_all=*/false) {}
 
   void update(double learning_rate) override {
     const c10::NoGradGuard no_grad;
@@ -118,15 +122,6 @@ class Lars : public Optimizer {
     at::_foreach_add_(velocity_, gradients, learning_rate);
     at::_foreach_sub_(sorted_.parameters, velocity_);
   }
-  std::vector<NamedTensor> state() const override {
-    return named(group_, "velocity", sorted_, velocity_);
-  }
-
- private:
-  OptimOptions options_;
-  std::string group_;
-  Sorted sorted_;
-  Tensors velocity_;
 };
 
 // AdamW: Loshchilov and Hutter, arXiv 1711.05101, algorithm 2, bias-corrected.

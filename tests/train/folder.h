@@ -1,5 +1,7 @@
-// A folder that vanishes with the test, and small helpers around errors and bytes.
+// Small helpers around files, errors and texts.
 #pragma once
+
+#include "tests/support/temporary_folder.h"
 
 #include <filesystem>
 #include <fstream>
@@ -8,29 +10,8 @@
 #include <string>
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 namespace cltrain::testing {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "cltrain-train-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder " + name);
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline void write_text(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
