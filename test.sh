@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with tests, and runs them all.
 #   ./test.sh            the test suite
-#   ./test.sh --full     besides: the long ones (Slurm on one node, a Prometheus server, ...)
+#   ./test.sh --full     besides: the long ones (twenty kills, Slurm on one node)
 # Exit code: that of ctest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

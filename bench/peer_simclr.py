@@ -3,7 +3,7 @@
 optimiser family, one process, all threads. It has no data pipeline (the views are made beforehand),
 which favours it. Prints images/s of each step after the warm-up.
 
-usage: peer_simclr.py [--batch 256] [--steps 12] [--threads 2]
+usage: peer_simclr.py [--batch 256] [--width 0.5] [--steps 20] [--threads 2]
 """
 import argparse
 import time
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def conv_net(width=1.0):
+def conv_net(width):
     layers, channels = [], 3
     for out, stride in ((32, 1), (64, 2), (64, 1), (128, 2), (256, 1)):
         out = max(1, round(out * width))
@@ -38,12 +38,13 @@ def nt_xent(z, temperature=0.2):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    net = conv_net()
+    net = conv_net(options.width)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     views = torch.randn(2 * options.batch, 3, 28, 28)
     for step in range(options.steps):
