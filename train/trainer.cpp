@@ -63,7 +63,7 @@ StepRecord Trainer::step() {
                       .rows = share_counts(batch.global_rows, parts_.world.size),
                       .enter = [this](const char* phase) { clock_.enter(phase); }};
   StepRecord record{.step = number + 1, .epoch = batch.epoch, .samples = batch.global_rows};
-  record.ids_hash = ids_hash(batch, context.rows);
+  record.ids_hash = hash_of_ids(global_ids(batch));
   record.learning_rate = learning_rate(parts_.options.optim, peak_learning_rate_, number,
                                        total_steps_, parts_.loader.steps_per_epoch());
   Verdict verdict;
@@ -170,8 +170,7 @@ void Trainer::refuse(const Batch& batch, double loss) {
   const int64_t allowed = parts_.options.train.max_skipped_steps;
   const int64_t skipped = ++counters_["skipped_steps"];
   const std::string file = "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
-  const at::Tensor ids = parts_.communicators.control->all_gather(
-      batch.ids, share_counts(batch.global_rows, parts_.world.size));
+  const at::Tensor ids = global_ids(batch);
   if (parts_.world.rank == 0)
     replace_file_durably(parts_.run_dir / file, nonfinite_report(counters_["step"], loss, ids));
   const std::string what = "step " + std::to_string(counters_["step"]) +
@@ -188,8 +187,9 @@ void Trainer::refuse(const Batch& batch, double loss) {
                        std::to_string(allowed) + ")");
 }
 
-std::string Trainer::ids_hash(const Batch& batch, const std::vector<int64_t>& rows) const {
-  return hash_of_ids(parts_.communicators.control->all_gather(batch.ids, rows));
+at::Tensor Trainer::global_ids(const Batch& batch) const {
+  return parts_.communicators.control->all_gather(
+      batch.ids, share_counts(batch.global_rows, parts_.world.size));
 }
 
 std::vector<NamedTensor> Trainer::state() const {

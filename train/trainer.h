@@ -80,7 +80,7 @@ class Trainer {
   void refuse(const Batch& batch, double loss);
   Batch next_batch();
   std::vector<NamedTensor> state() const;
-  std::string ids_hash(const Batch& batch, const std::vector<int64_t>& rows) const;
+  at::Tensor global_ids(const Batch& batch) const;  // in order, on every rank
   void save();
   void evaluate();
   void write_summary();
@@ -92,7 +92,6 @@ class Trainer {
   std::map<std::string, int64_t> counters_{{"step", 0}, {"samples", 0}, {"skipped_steps", 0}};
   int64_t saved_step_ = -1;
   bool stop_ = false;
-  double last_loss_ = 0;
   int64_t session_samples_ = 0;  // since this process began
   double session_seconds_ = 0;
   PhaseClock clock_;

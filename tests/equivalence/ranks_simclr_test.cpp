@@ -4,6 +4,9 @@
 #include "equivalence/steps.h"
 #include "support/ranks.h"
 
+#include <optional>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 namespace cltrain {
@@ -33,12 +36,18 @@ Setting small_conv() {
   return setting;
 }
 
-/// Runs on all ranks, then on rank 0 alone, and compares there.
-void expect_equivalent(const Setting& setting, double tolerance, double weights_tolerance) {
-  const Trace shared = testing::run_steps(setting, all_ranks());
-  if (world().rank != 0) return;
+/// The trace of all ranks and that of one rank with every sample; on rank 0 only, which compares.
+std::optional<std::pair<Trace, Trace>> on_all_ranks_and_alone(const Setting& setting) {
+  Trace shared = testing::run_steps(setting, all_ranks());
+  if (world().rank != 0) return std::nullopt;
   const auto solo = testing::alone();
-  const Trace single = testing::run_steps(setting, *solo);
+  return std::pair(std::move(shared), testing::run_steps(setting, *solo));
+}
+
+void expect_equivalent(const Setting& setting, double tolerance, double weights_tolerance) {
+  const auto traces = on_all_ranks_and_alone(setting);
+  if (!traces) return;
+  const auto& [shared, single] = *traces;
   for (int64_t step = 0; step < setting.steps; ++step) {
     SCOPED_TRACE("step " + std::to_string(step + 1));
     EXPECT_NEAR(shared.losses[step], single.losses[step], tolerance * single.losses[step]);
@@ -80,10 +89,9 @@ TEST(EquivalenceSimclr, FirstStepInFloat32) {
   setting.type = at::kFloat;
   setting.global_batch = 14;
   setting.steps = 1;
-  const Trace shared = testing::run_steps(setting, all_ranks());
-  if (world().rank != 0) return;
-  const auto solo = testing::alone();
-  const Trace single = testing::run_steps(setting, *solo);
+  const auto traces = on_all_ranks_and_alone(setting);
+  if (!traces) return;
+  const auto& [shared, single] = *traces;
   EXPECT_NEAR(shared.losses[0], single.losses[0], 1e-5 * single.losses[0]);
   testing::expect_same_gradients(shared.gradients[0], single.gradients[0], 1e-3);
 }
@@ -107,10 +115,9 @@ TEST(EquivalenceSimclr, LocalBatchNormIsNotEquivalent) {
   setting.method.model.norm = "local";
   setting.global_batch = 8;
   setting.steps = 1;
-  const Trace shared = testing::run_steps(setting, all_ranks());
-  if (world().rank != 0) return;
-  const auto solo = testing::alone();
-  const Trace single = testing::run_steps(setting, *solo);
+  const auto traces = on_all_ranks_and_alone(setting);
+  if (!traces) return;
+  const auto& [shared, single] = *traces;
   EXPECT_GT(std::abs(shared.losses[0] - single.losses[0]), 1e-6);
 }
 
