@@ -13,6 +13,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cltrain {
@@ -24,10 +25,30 @@ class DataError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// One sample that cannot be used, in a set that is otherwise sound. The loader replaces it and
+/// goes on (data.max_bad_ratio).
+class BadSample : public DataError {
+ public:
+  /// `kind`: "unreadable" (the file cannot be read), "damaged" (truncated, corrupt), "unsupported"
+  /// (neither JPEG nor PNG, or a variant nobody decodes), "too_large" (declared size).
+  BadSample(std::string kind, const std::string& what) : DataError(what), kind_(std::move(kind)) {}
+  const std::string& kind() const { return kind_; }
+
+ private:
+  std::string kind_;
+};
+
 /// 8-bit RGB, interleaved: pixels[(y * width + x) * 3 + channel]. Grey sets hold it three times.
 struct Image {
   int64_t height = 0, width = 0;
   std::vector<uint8_t> pixels;
+};
+
+/// A sample as its set stores it: the bytes of a JPEG or PNG file, or pixels.
+struct RawImage {
+  Image pixels;                  ///< of a set that holds pixels; empty otherwise
+  std::vector<uint8_t> encoded;  ///< of a set that holds files; empty otherwise
+  std::string name;              ///< for messages: the file
 };
 
 class Dataset {
@@ -36,6 +57,9 @@ class Dataset {
   virtual int64_t size() const = 0;
   /// Requires 0 <= position < size(). Throws DataError when a file of the set is damaged.
   virtual Image image(int64_t position) const = 0;
+  /// The same sample before decoding, so that the views can say how much of it is decoded
+  /// (data/views.h).
+  virtual RawImage raw(int64_t position) const { return {.pixels = image(position)}; }
   /// 0 .. classes() - 1, or -1 where there is none.
   virtual int64_t label(int64_t position) const = 0;
   /// 0 when the set has no labels.

@@ -1,6 +1,6 @@
 #include "data/loader.h"
 
-#include "data/augment.h"
+#include "data/views.h"
 
 #include <algorithm>
 #include <exception>
@@ -193,13 +193,10 @@ void Loader::work() {
 
 void Loader::make_row(const Job& job, int64_t row) const {
   const int64_t position = job.positions[static_cast<size_t>(row)];
-  const Image image = dataset_.image(position);
-  const auto sample_id = static_cast<uint64_t>(dataset_.source_id(position));
-  for (size_t view = 0; view < job.views.size(); ++view) {
-    const ViewDraw draw = draw_view(augment_, image.height, image.width, job.key, sample_id,
-                                    static_cast<uint32_t>(view));
-    apply_view(image, draw, augment_, job.views[view] + row * 3 * augment_.size * augment_.size);
-  }
+  std::vector<float*> outs = job.views;
+  for (float*& out : outs) out += row * 3 * augment_.size * augment_.size;
+  make_views(dataset_.raw(position), augment_, job.key,
+             static_cast<uint64_t>(dataset_.source_id(position)), outs);
 }
 
 }  // namespace cltrain

@@ -1,6 +1,6 @@
 #include "data/plain_images.h"
 
-#include "data/augment.h"
+#include "data/views.h"
 
 #include <algorithm>
 #include <atomic>
@@ -31,7 +31,7 @@ at::Tensor plain_images(const Dataset& dataset, RowRange rows, const AugmentOpti
   const auto work = [&] {
     try {
       for (int64_t row = next_row++; row < rows.count(); row = next_row++)
-        plain_view(dataset.image(rows.begin + row), options, out + row * picture);
+        make_plain_view(dataset.raw(rows.begin + row), options, out + row * picture);
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();

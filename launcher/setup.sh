@@ -2,7 +2,7 @@
 # repository under `set -euo pipefail`. Every step looks first whether its work is done, so a call
 # takes up where an earlier one stopped. Commands that change something are printed before they run.
 #
-#   CLTRAIN_CACHE   LibTorch and ccache, shared by all clones; default ~/.cache/cltrain
+#   CLTRAIN_CACHE   LibTorch, Python packages and ccache, shared by all clones; default ~/.cache/cltrain
 #   CLTRAIN_JOBS    parallel compilations; default: as many as cores and memory allow
 # shellcheck shell=bash
 
@@ -144,11 +144,13 @@ has_gpu() {
   [ -e /dev/nvidia0 ] || { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 }
 
-# install_torch: sets torch_folder to a complete copy of the wheel, downloading it once for all
+# install_torch tests|full-tests|no-tests: sets torch_folder to a complete copy of the wheel, downloading it once for all
 # clones. A download goes to a temporary folder and is renamed when complete.
 install_torch() {
   local kind=lean size=1.3
   if find_nvcc >/dev/null || has_gpu; then kind=full size=4.7; fi
+  # The tests import torch in Python, which the lean set cannot.
+  [ "$1" = no-tests ] || kind=full size=4.7
   # The full set serves a machine without GPU as well, if some clone has fetched it.
   [ ! -d "$CLTRAIN_CACHE/torch-$torch_version-full" ] || kind=full
   torch_folder=$CLTRAIN_CACHE/torch-$torch_version-$kind
@@ -172,6 +174,31 @@ install_torch() {
       mv "$torch_folder.tmp" "$torch_folder"
   ) 9>"$CLTRAIN_CACHE/torch.lock" ||
     fail "pip could not fetch torch==$torch_version ($size GB into $CLTRAIN_CACHE)" \
+      "see pip's message above; check the network and free space, then run this script again"
+}
+
+# install_peers: what tests and benchmarks compare with (tests/requirements.txt), once for all clones.
+# Sets peers_folder.
+install_peers() {
+  local requirements=tests/requirements.txt version
+  version=$(grep -v '^#' "$requirements" | sha256sum | cut -c 1-12)
+  peers_folder=$CLTRAIN_CACHE/python-peers-$version
+  mkdir -p "$CLTRAIN_CACHE"
+  [ ! -d "$peers_folder" ] || return 0
+  echo "Python packages that the tests compare with go to $peers_folder"
+  (
+    flock 9 || exit 1  # another clone may be fetching the same
+    [ ! -d "$peers_folder" ] || exit 0
+    rm -rf "$peers_folder.tmp"
+    # torchvision's one dependency that matters is the torch that is there already.
+    show env PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --target "$peers_folder.tmp" \
+      --no-deps "$(grep '^torchvision' "$requirements")" &&
+      grep -v '^torchvision' "$requirements" >"$peers_folder.tmp/requirements.txt" &&
+      show env PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --target "$peers_folder.tmp" \
+        -r "$peers_folder.tmp/requirements.txt" &&
+      mv "$peers_folder.tmp" "$peers_folder"
+  ) 9>"$CLTRAIN_CACHE/peers.lock" ||
+    fail "pip could not fetch the packages of $requirements" \
       "see pip's message above; check the network and free space, then run this script again"
 }
 
@@ -206,7 +233,8 @@ build_program() {
   [ "$1" = no-tests ] || tests=ON
   check_cmake
   export CCACHE_DIR=${CCACHE_DIR:-$CLTRAIN_CACHE/ccache}
-  show cmake -S . -B build -G Ninja "-DCLTRAIN_TORCH=$torch_folder" "-DCLTRAIN_TESTS=$tests" ||
+  show cmake -S . -B build -G Ninja "-DCLTRAIN_TORCH=$torch_folder" "-DCLTRAIN_TESTS=$tests" \
+    ${peers_folder:+"-DCLTRAIN_PEERS=$peers_folder"} ||
     fail "CMake could not configure the build" "see its message above; rm -rf build starts anew"
   show cmake --build build -j "$(build_jobs)" ||
     fail "the build failed" "see the compiler's message above (killed: out of memory, CLTRAIN_JOBS=1)"
@@ -226,7 +254,8 @@ set_up() {
   [ "$1" = no-tests ] || install_test_packages "$1"
   install_fashion_mnist
   phase "LibTorch"
-  install_torch
+  install_torch "$1"
+  [ "$1" = no-tests ] || install_peers
   phase "build"
   build_program "$1"
   allow_mpi_as_root

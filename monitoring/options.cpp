@@ -13,6 +13,14 @@ void describe(OptionTable& table, MetricsOptions& options) {
              .min = 0,
              .max = 65535,
              .safe_to_change = true});
+  table.add("metrics.every", options.every,
+            {.doc = "steps between the measures of similarity, spread and parameter norm",
+             .unit = "steps",
+             .min = 1,
+             .safe_to_change = true});
+  table.add("metrics.tensorboard", options.tensorboard,
+            {.doc = "write event files for TensorBoard into <run.dir>/tensorboard",
+             .safe_to_change = true});
   table.add("metrics.progress", options.progress,
             {.doc = "print progress while training", .safe_to_change = true});
   table.add("metrics.progress_seconds", options.progress_seconds,

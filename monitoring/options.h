@@ -14,6 +14,8 @@ struct MetricsOptions {
   bool enabled = true;             ///< rank 0 serves Prometheus
   std::string bind = "127.0.0.1";  ///< address to serve on
   int64_t port = 9400;             ///< 0: a free one
+  int64_t every = 50;              ///< steps between the measures of similarity and norms
+  bool tensorboard = true;         ///< event files in <run.dir>/tensorboard
   bool progress = true;            ///< progress on standard output
   double progress_seconds = 5;     ///< between progress lines when output is not a terminal
 };

@@ -30,8 +30,21 @@ class RecordError : public std::runtime_error {
 using NamedValues = std::vector<std::pair<std::string, double>>;
 
 /// Where a step's time goes; the keys of StepRecord::phase_seconds.
-inline constexpr std::array<std::string_view, 8> kPhases = {
-    "data", "forward", "loss", "backward", "reduce", "optimizer", "checkpoint", "evaluation"};
+inline constexpr std::array<std::string_view, 10> kPhases = {
+    "data",     "host_to_device", "forward",   "gather",     "loss",
+    "backward", "reduce",         "optimizer", "checkpoint", "evaluation"};
+
+/// Collectives whose bytes are counted; the keys of StepRecord::communication_bytes.
+inline constexpr std::array<std::string_view, 4> kCollectives = {"all_gather", "reduce_scatter",
+                                                                 "all_reduce", "broadcast"};
+
+/// Kinds of samples that cannot be read; the keys of StepRecord::data_errors.
+inline constexpr std::array<std::string_view, 4> kDataErrorKinds = {"unreadable", "damaged",
+                                                                    "unsupported", "too_large"};
+
+/// What a run is doing, from the first to the last.
+inline constexpr std::array<std::string_view, 7> kRunStates = {
+    "starting", "training", "evaluating", "checkpointing", "finished", "stopped", "failed"};
 
 struct StepRecord {
   int64_t step = 0;   ///< finished steps, from 1, counted over all restarts
@@ -42,9 +55,21 @@ struct StepRecord {
   std::string ids_hash;           ///< hash of the global batch's sample ids, in order
   int64_t samples = 0;            ///< rows of this global batch
   double step_seconds = 0;
+  double gradient_norm = 0;   ///< L2 over all parameters trained in the step, before the update
+  double parameter_norm = 0;  ///< L2 over the same parameters; 0 but every metrics.every steps
   NamedValues scalars;        ///< loss components, temperature, ...
-  NamedValues phase_seconds;  ///< by phase (kPhases), since the record before
-  bool refused = false;       ///< loss or gradient was not finite and the update was not made
+  /// Every metrics.every steps, else empty; over the first 256 rows of the global batch:
+  /// embedding_std, alignment, uniformity, positive_similarity, hardest_negative_similarity.
+  NamedValues similarity;
+  NamedValues phase_seconds;        ///< by phase (kPhases), since the record before
+  int64_t slowest_rank = 0;         ///< the rank that the others waited for most
+  double slowest_lag_seconds = 0;   ///< how much longer than the mean rank it worked in this step
+  NamedValues communication_bytes;  ///< by collective (kCollectives), sent and received by rank 0
+  NamedValues data_errors;     ///< samples replaced, by kind, all ranks, since the record before
+  int64_t batches_ready = 0;   ///< batches waiting in rank 0's loader when the step began
+  int64_t resident_bytes = 0;  ///< memory of rank 0's process
+  int64_t device_bytes = 0;    ///< memory allocated on rank 0's GPU; 0 on the CPU
+  bool refused = false;        ///< loss or gradient was not finite and the update was not made
 };
 
 struct EvaluationRecord {
@@ -58,6 +83,7 @@ struct CheckpointRecord {
   int64_t step = 0;
   std::string path;
   double seconds = 0;
+  int64_t bytes = 0;
 };
 
 class MetricSink {
@@ -67,6 +93,10 @@ class MetricSink {
   virtual void evaluation(const EvaluationRecord& record) = 0;
   /// A checkpoint is complete on disk.
   virtual void checkpoint(const CheckpointRecord& record) {}
+  /// A checkpoint or a record could not be written; the run goes on and tries again.
+  virtual void write_failure(const std::string& what) {}
+  /// What the run does now: one of kRunStates.
+  virtual void state(std::string_view state) {}
   /// A line for people.
   virtual void message(const std::string& text) {}
   /// The run ends (well or stopped); no call follows.
@@ -85,6 +115,12 @@ class Sinks {
   }
   void checkpoint(const CheckpointRecord& record) {
     for (auto& sink : sinks_) sink->checkpoint(record);
+  }
+  void write_failure(const std::string& what) {
+    for (auto& sink : sinks_) sink->write_failure(what);
+  }
+  void state(std::string_view state) {
+    for (auto& sink : sinks_) sink->state(state);
   }
   void message(const std::string& text) {
     for (auto& sink : sinks_) sink->message(text);
