@@ -116,7 +116,9 @@ std::string default_problem(const OptionSpec& spec, const Value& value) {
   }
 }
 
+/// Options of a run, "train.global_batch", or flags of a sub-command, "--run".
 bool is_option_name(std::string_view name) {
+  if (name.starts_with("--")) name.remove_prefix(2);
   char before = '.';
   for (char c : name) {
     const bool letter = (c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9');

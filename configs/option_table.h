@@ -65,7 +65,8 @@ class Option {
   std::string default_text_;
 };
 
-/// The options of one program, in declaration order. Names are dotted: "train.global_batch".
+/// The options of one program, in declaration order. Names are dotted: "train.global_batch"; the
+/// flags of a sub-command, which has a table of its own, are "--run".
 class OptionTable {
  public:
   /// Declares an option bound to `field`. A name declared twice is a programming error (throws

@@ -2,6 +2,7 @@
 
 #include "data/blur.h"
 #include "data/colour.h"
+#include "ops/simd.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +11,8 @@
 namespace cltrain {
 namespace {
 
-/// Places of the draws in the counter. Part of the format of experiments: never renumber.
+/// Places of the draws in the counter. Part of the format of experiments: never
+/// renumber.
 enum Site : uint32_t {
   kCrop = 0,
   kFlip = 1,
@@ -61,25 +63,10 @@ Box draw_crop(const AugmentOptions& options, int64_t height, int64_t width, Keye
   return central_crop(options, height, width);
 }
 
-void jitter(Planes& picture, const ViewDraw& draw) {
-  for (const int which : draw.order) {
-    if (which == 0) adjust_brightness(picture, draw.brightness);
-    if (which == 1) adjust_contrast(picture, draw.contrast);
-    if (which == 2) adjust_saturation(picture, draw.saturation);
-    if (which == 3) adjust_hue(picture, draw.hue);
-  }
-}
-
-void normalise(const Planes& picture, const AugmentOptions& options, float* out) {
-  for (int channel = 0; channel < 3; ++channel) {
-    const auto mean = static_cast<float>(options.mean[static_cast<size_t>(channel)]);
-    const auto deviation = static_cast<float>(options.std[static_cast<size_t>(channel)]);
-    std::array<float, 256> table;
-    for (size_t value = 0; value < 256; ++value)
-      table[value] = (static_cast<float>(value) / 255.0f - mean) / deviation;
-    const uint8_t* plane = picture.plane(channel);
-    for (int64_t at = 0; at < picture.area(); ++at) *out++ = table[plane[at]];
-  }
+CLTRAIN_SIMD void scale_to_floats(const uint8_t* __restrict levels, int64_t count, float scale,
+                                  float shift, float* __restrict out) {
+#pragma omp simd
+  for (int64_t at = 0; at < count; ++at) out[at] = static_cast<float>(levels[at]) * scale + shift;
 }
 
 }  // namespace
@@ -107,36 +94,74 @@ ViewDraw draw_view(const AugmentOptions& options, int64_t image_height, int64_t 
   return draw;
 }
 
-void apply_view(const Image& image, const ViewDraw& draw, const AugmentOptions& options,
-                float* out) {
-  Planes picture = resample(image, {.crop = draw.crop,
-                                    .resized_height = options.size,
-                                    .resized_width = options.size,
-                                    .side = options.size,
-                                    .flip = draw.flip});
+void jitter(Planes& picture, const ViewDraw& draw) {
+  for (const int which : draw.order) {
+    if (which == 0) adjust_brightness(picture, draw.brightness);
+    if (which == 1) adjust_contrast(picture, draw.contrast);
+    if (which == 2) adjust_saturation(picture, draw.saturation);
+    if (which == 3) adjust_hue(picture, draw.hue);
+  }
+}
+
+void normalise(const Planes& picture, const AugmentOptions& options, float* out) {
+  for (int channel = 0; channel < 3; ++channel) {
+    const double mean = options.mean[static_cast<size_t>(channel)];
+    const double deviation = options.std[static_cast<size_t>(channel)];
+    scale_to_floats(picture.plane(channel), picture.area(),
+                    static_cast<float>(1 / (255 * deviation)),
+                    static_cast<float>(-mean / deviation), out + channel * picture.area());
+  }
+}
+
+void apply_view(const Picture& source, const ViewDraw& draw, const AugmentOptions& options,
+                ViewScratch& scratch, float* out) {
+  Planes& picture = scratch.picture;
+  resample(source,
+           {.crop = source.place(draw.crop),
+            .resized_height = options.size,
+            .resized_width = options.size,
+            .side = options.size,
+            .flip = draw.flip},
+           scratch.resample, picture);
   if (draw.jitter) jitter(picture, draw);
   if (draw.gray) make_gray(picture);
-  if (draw.blur) gaussian_blur(picture, blur_kernel_size(options), draw.sigma);
+  if (draw.blur) gaussian_blur(picture, blur_kernel_size(options), draw.sigma, scratch.blur);
   normalise(picture, options, out);
 }
 
-void plain_view(const Image& image, const AugmentOptions& options, float* out) {
+void apply_view(const Image& image, const ViewDraw& draw, const AugmentOptions& options,
+                float* out) {
+  ViewScratch scratch;
+  apply_view(whole_picture(image), draw, options, scratch, out);
+}
+
+int64_t plain_shorter_side(const AugmentOptions& options, int64_t height, int64_t width) {
   const int64_t size = options.size;
-  const bool margin = size > 64 && !(image.height == size && image.width == size);
-  const int64_t shorter = margin ? round_even(static_cast<double>(size) * 256 / 224) : size;
-  int64_t height = shorter, width = shorter;
-  // torchvision's Resize: the longer side is cut to a whole number, not rounded.
-  if (image.height < image.width)
-    width = shorter * image.width / image.height;
-  else
-    height = shorter * image.height / image.width;
-  const Planes picture = resample(image, {.crop = {0, 0, image.height, image.width},
-                                          .resized_height = height,
-                                          .resized_width = width,
-                                          .top = round_even(static_cast<double>(height - size) / 2),
-                                          .left = round_even(static_cast<double>(width - size) / 2),
-                                          .side = size});
-  normalise(picture, options, out);
+  const bool margin = size > 64 && !(height == size && width == size);
+  return margin ? round_even(static_cast<double>(size) * 256 / 224) : size;
+}
+
+void plain_view(const Picture& source, int64_t height, int64_t width, const AugmentOptions& options,
+                ViewScratch& scratch, float* out) {
+  const int64_t size = options.size, shorter = plain_shorter_side(options, height, width);
+  // torchvision's Resize: the longer side is cut to a whole number, not
+  // rounded.
+  const int64_t resized_height = height > width ? shorter * height / width : shorter;
+  const int64_t resized_width = width > height ? shorter * width / height : shorter;
+  resample(source,
+           {.crop = source.place({0, 0, height, width}),
+            .resized_height = resized_height,
+            .resized_width = resized_width,
+            .top = round_even(static_cast<double>(resized_height - size) / 2),
+            .left = round_even(static_cast<double>(resized_width - size) / 2),
+            .side = size},
+           scratch.resample, scratch.picture);
+  normalise(scratch.picture, options, out);
+}
+
+void plain_view(const Image& image, const AugmentOptions& options, float* out) {
+  ViewScratch scratch;
+  plain_view(whole_picture(image), image.height, image.width, options, scratch, out);
 }
 
 }  // namespace cltrain

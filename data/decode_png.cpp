@@ -1,6 +1,7 @@
-// libpng reports errors by longjmp, which skips destructors. So the functions that call setjmp own
-// nothing; their caller does.
+// libpng reports errors by longjmp, which skips destructors. So the functions
+// that call setjmp own nothing; their caller does.
 #include "data/decode.h"
+#include "data/exif.h"
 
 #include <csetjmp>
 #include <cstring>
@@ -41,7 +42,9 @@ struct Reader {
       : source{.bytes = bytes},
         png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, on_error, ignore_warning)),
         info(png ? png_create_info_struct(png) : nullptr) {
-    if (!info) throw std::bad_alloc();
+    if (info) return;
+    png_destroy_read_struct(&png, nullptr, nullptr);
+    throw std::bad_alloc();
   }
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
   Reader(const Reader&) = delete;
@@ -52,21 +55,23 @@ struct Reader {
 bool begin(Reader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_read_fn(reader.png, &reader.source, read_bytes);
-  // The caller limits the area; text and profile chunks are of no interest.
+  // set_extent limits the area. Text, profiles and unknown chunks are of no
+  // interest: none may take much memory, nor may there be many of them.
   png_set_user_limits(reader.png, 0x7FFFFFFF, 0x7FFFFFFF);
   png_set_chunk_malloc_max(reader.png, 8 << 20);
+  png_set_chunk_cache_max(reader.png, 128);
   png_set_keep_unknown_chunks(reader.png, PNG_HANDLE_CHUNK_NEVER, nullptr, 0);
   png_read_info(reader.png, reader.info);
   return true;
 }
 
-/// Asks for 8-bit RGBA whatever the file holds.
+/// Asks for 8-bit RGB, or RGBA where something is transparent, whatever the
+/// file holds.
 bool set_transforms(Reader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_expand(reader.png);  // palette, depths 1, 2, 4 and transparent colours
   png_set_scale_16(reader.png);
   png_set_gray_to_rgb(reader.png);
-  png_set_add_alpha(reader.png, 0xFF, PNG_FILLER_AFTER);
   png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
   return true;
@@ -79,38 +84,66 @@ bool read_rows(Reader& reader, png_bytepp rows) {
   return true;
 }
 
-std::vector<uint8_t> on_white(const std::vector<uint8_t>& rgba) {
-  std::vector<uint8_t> rgb(rgba.size() / 4 * 3);
-  for (size_t pixel = 0; pixel < rgba.size() / 4; ++pixel) {
-    const int alpha = rgba[4 * pixel + 3];
+/// RGBA to RGB, in place.
+void put_on_white(uint8_t* pixels, size_t count) {
+  for (size_t pixel = 0; pixel < count; ++pixel) {
+    const uint8_t* rgba = pixels + 4 * pixel;
+    const int alpha = rgba[3];
     for (size_t channel = 0; channel < 3; ++channel)
-      rgb[3 * pixel + channel] = static_cast<uint8_t>(
-          (rgba[4 * pixel + channel] * alpha + 255 * (255 - alpha) + 127) / 255);
+      pixels[3 * pixel + channel] =
+          static_cast<uint8_t>((rgba[channel] * alpha + 255 * (255 - alpha) + 127) / 255);
   }
-  return rgb;
 }
+
+class PngImage : public EncodedImage {
+ public:
+  PngImage(std::span<const uint8_t> bytes, const std::string& name) : name_(name), reader_(bytes) {
+    if (!begin(reader_)) refuse();
+    const png_structp png = reader_.png;
+    const png_infop info = reader_.info;
+    set_extent(png_get_image_height(png, info), png_get_image_width(png, info),
+               exif_orientation(exif_of_png(bytes)), name);
+    // Deflate shrinks by 1,032 at most.
+    const uint64_t packed =
+        (png_get_rowbytes(png, info) + 1) * static_cast<uint64_t>(stored_height_);
+    if (packed / 1032 > bytes.size()) refuse("too short for the size it declares");
+  }
+
+  Picture decode(const Box&, int64_t, DecodeScratch& scratch) override {
+    if (!set_transforms(reader_)) refuse();
+    const auto height = static_cast<size_t>(stored_height_);
+    const auto width = static_cast<size_t>(stored_width_);
+    const size_t row_bytes = png_get_rowbytes(reader_.png, reader_.info);
+    if (row_bytes != 4 * width && row_bytes != 3 * width)
+      throw BadSample("unsupported", name_ +
+                                         ": a kind of PNG that cannot be turned into RGB: "
+                                         "convert the file or remove it");
+    scratch.pixels.resize(height * row_bytes);
+    std::vector<png_bytep> rows(height);
+    for (size_t y = 0; y < height; ++y) rows[y] = scratch.pixels.data() + y * row_bytes;
+    if (!read_rows(reader_, rows.data())) refuse();
+    if (row_bytes == 4 * width) put_on_white(scratch.pixels.data(), height * width);
+    return upright(
+        {.pixels = scratch.pixels.data(), .height = stored_height_, .width = stored_width_},
+        scratch);
+  }
+
+ private:
+  [[noreturn]] void refuse(const char* why = nullptr) const {
+    throw BadSample("damaged", name_ + ": damaged or truncated PNG (" +
+                                   (why ? why : reader_.source.message) + "; " +
+                                   std::to_string(reader_.source.bytes.size()) +
+                                   " bytes): remove the file or replace it");
+  }
+
+  std::string name_;
+  Reader reader_;
+};
 
 }  // namespace
 
-Image decode_png(std::span<const uint8_t> bytes, const std::string& name) {
-  Reader reader(bytes);
-  const auto refuse = [&] {
-    throw DataError(name + ": damaged or truncated PNG (" + reader.source.message + "; " +
-                    std::to_string(bytes.size()) + " bytes): remove the file or replace it");
-  };
-  if (!begin(reader)) refuse();
-  const uint64_t height = png_get_image_height(reader.png, reader.info);
-  const uint64_t width = png_get_image_width(reader.png, reader.info);
-  check_extent(height, width, name);
-  if (!set_transforms(reader)) refuse();
-  const size_t row_bytes = png_get_rowbytes(reader.png, reader.info);
-  if (row_bytes != 4 * width)
-    throw DataError(name + ": a PNG of a kind that cannot be turned into RGBA: replace the file");
-  std::vector<uint8_t> rgba(height * row_bytes);
-  std::vector<png_bytep> rows(height);
-  for (size_t y = 0; y < height; ++y) rows[y] = rgba.data() + y * row_bytes;
-  if (!read_rows(reader, rows.data())) refuse();
-  return {static_cast<int64_t>(height), static_cast<int64_t>(width), on_white(rgba)};
+std::unique_ptr<EncodedImage> open_png(std::span<const uint8_t> bytes, const std::string& name) {
+  return std::make_unique<PngImage>(bytes, name);
 }
 
 }  // namespace cltrain

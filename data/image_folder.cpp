@@ -18,13 +18,6 @@ bool hidden(const fs::path& path) {
   return path.filename().string().starts_with('.');
 }
 
-bool image_name(const fs::path& path) {
-  std::string ending = path.extension().string();
-  for (char& letter : ending)
-    if (letter >= 'A' && letter <= 'Z') letter += 'a' - 'A';
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
-}
-
 void sort_bytewise(std::vector<fs::path>& paths) {
   std::sort(paths.begin(), paths.end(), [](const fs::path& left, const fs::path& right) {
     return left.native() < right.native();
@@ -35,7 +28,7 @@ void sort_bytewise(std::vector<fs::path>& paths) {
 std::vector<fs::path> images_in(const fs::path& folder) {
   std::vector<fs::path> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (!hidden(entry.path()) && image_name(entry.path()) && entry.is_regular_file())
+    if (!hidden(entry.path()) && has_image_ending(entry.path().native()) && entry.is_regular_file())
       found.push_back(entry.path());
   sort_bytewise(found);
   return found;
@@ -48,7 +41,7 @@ std::vector<fs::path> images_below(const fs::path& folder) {
   for (; entry != fs::recursive_directory_iterator(); ++entry) {
     if (hidden(entry->path()))
       entry.disable_recursion_pending();
-    else if (image_name(entry->path()) && entry->is_regular_file())
+    else if (has_image_ending(entry->path().native()) && entry->is_regular_file())
       found.push_back(entry->path());
   }
   sort_bytewise(found);
@@ -111,8 +104,12 @@ class ImageFolder : public Dataset {
            folder_.string();
   }
   Image image(int64_t position) const override {
+    const RawImage file = raw(position);
+    return decode_image(file.encoded, file.name);
+  }
+  RawImage raw(int64_t position) const override {
     const fs::path& path = files_.at(static_cast<size_t>(position));
-    return decode_image(read_file(path, kLargestFile), path.string());
+    return {.encoded = read_sample(path, kLargestFile), .name = path.string()};
   }
 
  private:
@@ -150,45 +147,27 @@ std::string note_of_unused(const Listing& listing) {
          listing.folder.string() + " are not used. ";
 }
 
-fs::path choose(const std::string& given, const fs::path& usual, const fs::path& otherwise) {
-  if (!given.empty()) return given;
-  std::error_code error;
-  return fs::is_directory(usual, error) ? usual : otherwise;
-}
-
 }  // namespace
 
 DatasetPair open_image_folders(const std::string& root, const std::string& train,
                                const std::string& val) {
-  if (root.empty() && train.empty())
-    throw DataError(
-        "data.root is empty; expected a folder of images (train/ and val/ below it, if present): "
-        "set data.root=FOLDER, or data.train=FOLDER and data.val=FOLDER");
-  // A root that is mistyped must not be hidden by a data.train or data.val that is not.
-  if (!root.empty()) require_folder(root, "data.root", "images, or train/ and val/");
-  const fs::path base = root;
-  std::error_code error;
-  if (!root.empty() && train.empty() && fs::is_directory(base / "val", error) &&
-      !fs::is_directory(base / "train", error))
-    throw DataError(root + ": holds val/ but no train/; put the training images into train/, or " +
-                    "set data.train=FOLDER");
-  const fs::path train_folder = choose(train, base / "train", base);
-  const fs::path val_folder = choose(val, root.empty() ? fs::path() : base / "val", {});
-  Listing training = list_folder(train_folder, train.empty() ? "data.root" : "data.train");
+  const PartFolders folders = part_folders(root, train, val, "images");
+  Listing training = list_folder(folders.train, folders.train_option);
   std::vector<std::string> names;
   for (const ImageClass& group : training.classes) names.push_back(group.name);
   DatasetPair pair;
   pair.note = note_of_unused(training);
   const std::string off = "Evaluation by labels is off: ";
   if (names.empty()) {
-    pair.note += off + train_folder.string() + " has no class folders.";
-  } else if (val_folder.empty()) {
-    pair.note += off + "there is no " + (base / "val").string() + " and data.val is not set.";
+    pair.note += off + folders.train.string() + " has no class folders.";
+  } else if (folders.val.empty()) {
+    pair.note +=
+        off + "there is no " + (fs::path(root) / "val").string() + " and data.val is not set.";
   } else {
-    Listing evaluation = list_folder(val_folder, val.empty() ? "data.root" : "data.val");
+    Listing evaluation = list_folder(folders.val, folders.val_option);
     pair.note += note_of_unused(evaluation);
     if (evaluation.classes.empty())
-      pair.note += off + val_folder.string() + " has no class folders.";
+      pair.note += off + folders.val.string() + " has no class folders.";
     else
       pair.test = make(std::move(evaluation), names);
   }

@@ -7,8 +7,9 @@
 // ignored; links to files and class folders are followed, links to folders further down are not.
 // Evaluation by labels needs labels on both sides; where it is off the pair's note says why.
 //
-// Only names are read here; an image is decoded when it is asked for (data/decode.h). Opened on
-// every rank; the sets are thread-safe. Throws DataError.
+// Only names are read here; raw() reads a file and image() decodes it too (data/decode.h). Opened
+// on every rank; the sets are thread-safe. A folder that is missing or gives no image is a
+// DataError; a file that is gone, empty or larger than 512 MiB is a BadSample when it is asked for.
 #pragma once
 
 #include "data/registry.h"

@@ -1,5 +1,6 @@
 #include "data/loader.h"
 
+#include "data/bad_sample.h"
 #include "data/views.h"
 
 #include <algorithm>
@@ -49,9 +50,15 @@ at::Tensor empty_int64(int64_t rows) {
 
 }  // namespace
 
-/// One batch in the making. The main thread writes it before it is queued; afterwards the counters
-/// and the error belong to the loader's mutex, and each row of the views to the worker that took
-/// it.
+/// A row that holds another sample than the epoch's order says.
+struct Loader::Replacement {
+  int64_t row = 0, position = 0;
+  ReplacedRow report;
+};
+
+/// One batch in the making. The main thread writes it before it is queued; afterwards the counters,
+/// the replacements and the error belong to the loader's mutex, and each row of the views to the
+/// worker that took it.
 struct Loader::Job {
   Batch batch;
   std::vector<int64_t> positions;
@@ -59,6 +66,7 @@ struct Loader::Job {
   PhiloxKey key{};
   int64_t rows = 0;
   int64_t taken = 0, done = 0;
+  std::vector<Replacement> replacements;  // in the order in which workers came across them
   int64_t error_row = 0;
   std::exception_ptr error;  // of the lowest row that failed
 };
@@ -146,8 +154,30 @@ Batch Loader::next() {
     queue_.pop_front();
     ++position_;
   }
+  patch(*job);
   fill_queue();
   return std::move(job->batch);
+}
+
+/// Ids, positions and labels of replaced rows were filled in before anybody knew; nobody but the
+/// main thread holds the job now.
+void Loader::patch(Job& job) const {
+  Batch& batch = job.batch;
+  std::sort(job.replacements.begin(), job.replacements.end(),
+            [](const Replacement& left, const Replacement& right) { return left.row < right.row; });
+  for (Replacement& each : job.replacements) {
+    batch.positions.mutable_data_ptr<int64_t>()[each.row] = each.position;
+    batch.ids.mutable_data_ptr<int64_t>()[each.row] = each.report.replacement_id;
+    if (batch.labels.defined())
+      batch.labels.mutable_data_ptr<int64_t>()[each.row] = dataset_.label(each.position);
+    batch.replaced.push_back(std::move(each.report));
+  }
+}
+
+int64_t Loader::ready() const {
+  const std::lock_guard lock(mutex_);
+  return std::count_if(queue_.begin(), queue_.end(),
+                       [](const auto& each) { return each->done == each->rows; });
 }
 
 void Loader::seek(int64_t step) {
@@ -177,12 +207,14 @@ void Loader::work() {
     const int64_t row = job->taken++;
     lock.unlock();
     std::exception_ptr error;
+    std::optional<Replacement> replacement;
     try {
-      make_row(*job, row);
+      replacement = make_row(*job, row);
     } catch (...) {
       error = std::current_exception();
     }
     lock.lock();
+    if (replacement) job->replacements.push_back(std::move(*replacement));
     if (error && (!job->error || row < job->error_row)) {
       job->error = error;
       job->error_row = row;
@@ -191,12 +223,37 @@ void Loader::work() {
   }
 }
 
-void Loader::make_row(const Job& job, int64_t row) const {
+std::optional<Loader::Replacement> Loader::make_row(const Job& job, int64_t row) const {
   const int64_t position = job.positions[static_cast<size_t>(row)];
   std::vector<float*> outs = job.views;
   for (float*& out : outs) out += row * 3 * augment_.size * augment_.size;
-  make_views(dataset_.raw(position), augment_, job.key,
-             static_cast<uint64_t>(dataset_.source_id(position)), outs);
+  try {
+    make_views(dataset_.raw(position), augment_, job.key,
+               static_cast<uint64_t>(dataset_.source_id(position)), outs);
+    return std::nullopt;
+  } catch (const BadSample& bad) {
+    return replace(job, row, bad, outs);
+  }
+}
+
+Loader::Replacement Loader::replace(const Job& job, int64_t row, const BadSample& bad,
+                                    const std::vector<float*>& outs) const {
+  const int64_t bad_id = dataset_.source_id(job.positions[static_cast<size_t>(row)]);
+  std::string last;
+  for (int64_t attempt = 0; attempt < kReplacementAttempts; ++attempt) {
+    const int64_t position =
+        replacement_position(options_.seed, job.batch.epoch, bad_id, attempt, dataset_.size());
+    const int64_t id = dataset_.source_id(position);
+    try {
+      make_views(dataset_.raw(position), augment_, job.key, static_cast<uint64_t>(id), outs);
+      return {row, position, {bad_id, id, bad.kind(), bad.what()}};
+    } catch (const BadSample& also_bad) {
+      last = also_bad.what();
+    }
+  }
+  throw DataError(std::string(bad.what()) + "; and " + std::to_string(kReplacementAttempts) +
+                  " samples drawn in its place cannot be used either, the last: " + last +
+                  ". Most of " + dataset_.describe() + " seems to be gone or damaged: look there");
 }
 
 }  // namespace cltrain

@@ -9,9 +9,14 @@
 // number of workers or ranks; ranks only split it. Step s is batch s mod steps_per_epoch of epoch
 // s / steps_per_epoch. There is no state to save beyond position().
 //
-// One loader a rank; its functions belong to one thread. An exception of the data set in a worker
-// comes out of the next() that would have given that batch, and of every next() until seek(). The
-// destructor waits for the rows that are being made, no more.
+// A sample that is a BadSample (data/dataset.h) is replaced by another one (data/bad_sample.h), the
+// same at any number of ranks and workers; Batch::replaced lists them in the order of the rows.
+// When kReplacementAttempts replacements are bad as well, a DataError says so. It, and any other
+// exception of the data set in a worker, comes out of the next() that would have given that batch,
+// and of every next() until seek().
+//
+// One loader a rank; its functions belong to one thread, but for ready(). The destructor waits for
+// the rows that are being made, no more.
 #pragma once
 
 #include "data/batch.h"
@@ -24,6 +29,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -55,6 +61,8 @@ class Loader {
   /// Continues at `step` >= 0: next() then gives exactly what an uninterrupted run gets there.
   void seek(int64_t step);
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  /// Batches whose rows are all made and that wait for next(). Any thread.
+  int64_t ready() const;
 
  private:
   struct Job;
@@ -62,7 +70,11 @@ class Loader {
   std::shared_ptr<Job> open(int64_t step);
   void fill_queue();
   void work();
-  void make_row(const Job& job, int64_t row) const;
+  struct Replacement;
+  std::optional<Replacement> make_row(const Job& job, int64_t row) const;
+  Replacement replace(const Job& job, int64_t row, const BadSample& bad,
+                      const std::vector<float*>& outs) const;
+  void patch(Job& job) const;
 
   const Dataset& dataset_;
   const LoaderOptions options_;
@@ -72,7 +84,7 @@ class Loader {
   int64_t order_epoch_ = -1;
   std::vector<int64_t> order_;  // of order_epoch_
 
-  std::mutex mutex_;  // guards what follows and the counters of the jobs
+  mutable std::mutex mutex_;  // guards what follows and the counters of the jobs
   std::condition_variable rows_wanted_, rows_done_;
   std::deque<std::shared_ptr<Job>> queue_;  // steps position_, position_ + 1, ...
   bool stop_ = false;

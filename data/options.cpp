@@ -36,10 +36,14 @@ void describe(OptionTable& table, DataOptions& options) {
       "data.root", options.root,
       {.doc = "folder of the data set; empty: the data set's default folder, where it has one",
        .safe_to_change = true});
-  table.add("data.train", options.train,
-            {.doc = "image_folder: folder of the training images instead of data.root/train"});
-  table.add("data.val", options.val,
-            {.doc = "image_folder: folder of the evaluation images instead of data.root/val"});
+  table.add(
+      "data.train", options.train,
+      {.doc =
+           "image_folder, tar_shards: folder of the training images instead of data.root/train"});
+  table.add(
+      "data.val", options.val,
+      {.doc =
+           "image_folder, tar_shards: folder of the evaluation images instead of data.root/val"});
   table.add("data.index_list", options.index_list,
             {.doc = "a .npy file of the training ids to use (1-D int64 or int32, official order); "
                     "empty: all"});
@@ -57,6 +61,12 @@ void describe(OptionTable& table, DataOptions& options) {
              .safe_to_change = true});
   table.add("data.drop_last", options.drop_last,
             {.doc = "leave out the last batch of an epoch when it is short"});
+  table.add("data.max_bad_ratio", options.max_bad_ratio,
+            {.doc = "share of the training samples that may be unreadable or damaged; they are "
+                    "replaced and listed in bad_samples.jsonl, and more of them end the run",
+             .min = 0,
+             .max = 1,
+             .safe_to_change = true});
 }
 
 void describe(OptionTable& table, AugmentOptions& options) {
@@ -96,6 +106,9 @@ void describe(OptionTable& table, AugmentOptions& options) {
              .unit = "pixels",
              .min = 0,
              .max = 1023});
+  table.add("augment.jpeg_scaling", options.jpeg_scaling,
+            {.doc = "decode a JPEG at 1/2, 1/4 or 1/8 of its size where every view still has as "
+                    "many pixels as it needs: faster, and close to the full decode"});
   table.add("augment.mean", options.mean,
             {.doc = "mean of red, green and blue that is subtracted, of values in 0..1"});
   table.add("augment.std", options.std,

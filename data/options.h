@@ -15,11 +15,12 @@ namespace cltrain {
 struct DataOptions {
   std::string name = "fashion_mnist";  ///< a row of data_set_table() in data/registry.h
   std::string root = "";               ///< folder of the data set; empty: the set's own default
-  std::string train = "", val = "";    ///< image_folder only: folders that replace root/train, /val
+  std::string train = "", val = "";    ///< of folders: they replace root/train, root/val
   std::string index_list = "";         ///< .npy of training ids, or empty: every training image
   int64_t workers = 0;                 ///< loader threads a rank; 0: this rank's share of the cores
   int64_t prefetch = 4;                ///< batches prepared ahead of the step
   bool drop_last = false;              ///< leave out the short last batch of an epoch
+  double max_bad_ratio = 0.01;         ///< of the training samples; more end the run
 };
 
 /// SimCLR's augmentation with torchvision's parameters. The colour defaults are strength 1.
@@ -33,7 +34,8 @@ struct AugmentOptions {
   double gray = 0.2;
   double blur = 0.5;
   double blur_sigma_min = 0.1, blur_sigma_max = 2.0;
-  int64_t blur_kernel = 0;  ///< 0: size / 10, made odd
+  int64_t blur_kernel = 0;   ///< 0: size / 10, made odd
+  bool jpeg_scaling = true;  ///< decode JPEGs no larger than the views need
   std::vector<double> mean = {0.485, 0.456, 0.406};
   std::vector<double> std = {0.229, 0.224, 0.225};
 };

@@ -6,17 +6,43 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <ATen/ops/empty.h>
 
 namespace cltrain {
+namespace {
 
-at::Tensor plain_images(const Dataset& dataset, RowRange rows, const AugmentOptions& options,
-                        int64_t workers) {
+/// What was wrong with the sample of a row; nothing for a good one.
+using Reason = std::optional<std::string>;
+
+/// Closes the gaps that bad samples left.
+PlainImages keep_good(const at::Tensor& pictures, int64_t first, std::vector<Reason> why) {
+  PlainImages kept;
+  float* out = pictures.mutable_data_ptr<float>();
+  const int64_t picture = pictures.stride(0);
+  for (int64_t row = 0; row < pictures.size(0); ++row) {
+    if (Reason& reason = why[static_cast<size_t>(row)]) {
+      kept.left_out.push_back(std::move(*reason));
+      continue;
+    }
+    const auto to = static_cast<int64_t>(kept.positions.size());
+    if (to != row) std::copy_n(out + row * picture, picture, out + to * picture);
+    kept.positions.push_back(first + row);
+  }
+  kept.pictures = pictures.narrow(0, 0, static_cast<int64_t>(kept.positions.size()));
+  return kept;
+}
+
+}  // namespace
+
+PlainImages plain_images(const Dataset& dataset, RowRange rows, const AugmentOptions& options,
+                         int64_t workers) {
   if (workers < 1 || rows.begin < 0 || rows.count() < 0 || rows.end > dataset.size())
     throw std::invalid_argument("plain_images: rows " + std::to_string(rows.begin) + " to " +
                                 std::to_string(rows.end) + " of " + std::to_string(dataset.size()) +
@@ -28,10 +54,17 @@ at::Tensor plain_images(const Dataset& dataset, RowRange rows, const AugmentOpti
   std::atomic<int64_t> next_row = 0;
   std::mutex mutex;
   std::exception_ptr error;
+  std::vector<Reason> why(static_cast<size_t>(rows.count()));
+  const auto make = [&](int64_t row) {
+    try {
+      make_plain_view(dataset.raw(rows.begin + row), options, out + row * picture);
+    } catch (const BadSample& bad) {
+      why[static_cast<size_t>(row)] = bad.what();
+    }
+  };
   const auto work = [&] {
     try {
-      for (int64_t row = next_row++; row < rows.count(); row = next_row++)
-        make_plain_view(dataset.raw(rows.begin + row), options, out + row * picture);
+      for (int64_t row = next_row++; row < rows.count(); row = next_row++) make(row);
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
@@ -44,7 +77,7 @@ at::Tensor plain_images(const Dataset& dataset, RowRange rows, const AugmentOpti
   work();
   for (std::thread& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);
-  return pictures;
+  return keep_good(pictures, rows.begin, std::move(why));
 }
 
 }  // namespace cltrain

@@ -6,6 +6,7 @@
 #include "data/image_folder.h"
 #include "data/npy.h"
 #include "data/subset.h"
+#include "data/tar_shards.h"
 
 #include <filesystem>
 
@@ -51,6 +52,8 @@ DatasetPair open_whole(const DataOptions& options) {
   if (options.name == "cifar100") return open_cifar_pair(options, 100);
   if (options.name == "image_folder")
     return open_image_folders(options.root, options.train, options.val);
+  if (options.name == "tar_shards")
+    return open_tar_shards(options.root, options.train, options.val);
   std::string names;
   for (const DataSetRow& row : data_set_table()) names += (names.empty() ? "" : ", ") + row.name;
   throw DataError("data.name=" + options.name + ": no such data set; allowed: " + names);
@@ -65,14 +68,17 @@ const std::vector<DataSetRow>& data_set_table() {
       {"cifar10", "CIFAR-10, 50,000 + 10,000 images 32 x 32 (official binary version)"},
       {"cifar100", "CIFAR-100, 50,000 + 10,000 images 32 x 32, fine labels (binary version)"},
       {"image_folder", "JPEG and PNG files; sub-folders are classes; train/ and val/ if present"},
+      {"tar_shards",
+       "uncompressed .tar files of JPEG and PNG; labels of .cls or of folders within"},
   };
   return table;
 }
 
 DatasetPair open_datasets(const DataOptions& options) {
-  if (options.name != "image_folder" && !(options.train.empty() && options.val.empty()))
+  const bool of_folders = options.name == "image_folder" || options.name == "tar_shards";
+  if (!of_folders && !(options.train.empty() && options.val.empty()))
     throw DataError("data.train=" + options.train + " data.val=" + options.val +
-                    ": only image_folder takes these, and data.name=" + options.name +
+                    ": only image_folder and tar_shards take these, and data.name=" + options.name +
                     "; set data.root instead");
   DatasetPair pair = open_whole(options);
   if (!options.index_list.empty())

@@ -12,6 +12,7 @@ class Subset : public Dataset {
 
   int64_t size() const override { return static_cast<int64_t>(ids_.size()); }
   Image image(int64_t position) const override { return whole_->image(at(position)); }
+  RawImage raw(int64_t position) const override { return whole_->raw(at(position)); }
   int64_t label(int64_t position) const override { return whole_->label(at(position)); }
   int64_t classes() const override { return whole_->classes(); }
   int64_t source_id(int64_t position) const override { return whole_->source_id(at(position)); }

@@ -3,6 +3,7 @@
 #include "dist/mpi_backend.h"
 #include "dist/nccl_group.h"
 
+#include <chrono>
 #include <memory>
 #include <numeric>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -32,6 +33,29 @@ void reduce(c10d::ProcessGroup& group, at::Tensor& tensor, c10d::ReduceOp op) {
   group.allreduce(tensors, options)->wait();
 }
 
+/// Counts the call that it lives through.
+class Counted {
+ public:
+  Counted(const Communicator& communicator, Collective collective, int64_t bytes)
+      : communicator_(communicator), collective_(collective), bytes_(bytes) {}
+  ~Counted() {
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
+    communicator_.count(collective_, bytes_, seconds.count());
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  const Communicator& communicator_;
+  Collective collective_;
+  int64_t bytes_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+int64_t bytes_of(const at::Tensor& tensor) {
+  return static_cast<int64_t>(tensor.nbytes());
+}
+
 std::unique_ptr<Communicator> open_mpi(const World& world, const char* name) {
   auto group = c10::make_intrusive<c10d::ProcessGroup>(world.rank, world.size);
   group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::CUSTOM,
@@ -54,6 +78,12 @@ Communicator::Communicator(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::De
 
 Communicator::~Communicator() = default;
 
+void Communicator::count(Collective collective, int64_t bytes, double seconds) const {
+  Traffic& traffic = traffic_[static_cast<size_t>(collective)];
+  traffic.bytes += bytes;
+  traffic.seconds += seconds;
+}
+
 int Communicator::rank() const {
   return group_->getRank();
 }
@@ -71,6 +101,7 @@ at::Tensor Communicator::all_gather(const at::Tensor& local,
   at::Tensor global = at::empty(shape, local.options());
   std::vector<std::vector<at::Tensor>> outputs{split_rows(global, rows)};
   std::vector<at::Tensor> inputs{local.contiguous()};
+  const Counted counted(*this, Collective::kAllGather, bytes_of(global));
   group_->allgather(outputs, inputs)->wait();
   return global;
 }
@@ -85,15 +116,18 @@ at::Tensor Communicator::reduce_scatter_sum(const at::Tensor& global,
   shape[0] = rows[rank()];
   std::vector<at::Tensor> outputs{at::empty(shape, global.options())};
   std::vector<std::vector<at::Tensor>> inputs{split_rows(global.contiguous(), rows)};
+  const Counted counted(*this, Collective::kReduceScatter, bytes_of(global));
   group_->reduce_scatter(outputs, inputs)->wait();
   return outputs[0];
 }
 
 void Communicator::all_reduce_sum(at::Tensor tensor) const {
+  const Counted counted(*this, Collective::kAllReduce, bytes_of(tensor));
   reduce(*group_, tensor, c10d::ReduceOp::SUM);
 }
 
 void Communicator::all_reduce_max(at::Tensor tensor) const {
+  const Counted counted(*this, Collective::kAllReduce, bytes_of(tensor));
   reduce(*group_, tensor, c10d::ReduceOp::MAX);
 }
 
@@ -101,6 +135,7 @@ void Communicator::broadcast(at::Tensor tensor, int root) const {
   c10d::BroadcastOptions options;
   options.rootRank = root;
   std::vector<at::Tensor> tensors{tensor};
+  const Counted counted(*this, Collective::kBroadcast, bytes_of(tensor));
   group_->broadcast(tensors, options)->wait();
 }
 

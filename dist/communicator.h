@@ -15,6 +15,7 @@
 
 #include "dist/world.h"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +27,14 @@ class ProcessGroup;
 }
 
 namespace cltrain {
+
+enum class Collective { kAllGather, kReduceScatter, kAllReduce, kBroadcast };
+
+/// What one kind of collective has cost this rank since the communicator was opened.
+struct Traffic {
+  int64_t bytes = 0;   ///< of the whole tensor: gathered, reduced or broadcast
+  double seconds = 0;  ///< in the call; on CUDA that is the launch, and the wait of GradientSum
+};
 
 class Communicator {
  public:
@@ -52,12 +61,18 @@ class Communicator {
   /// One number a rank -> all numbers in rank order.
   std::vector<int64_t> all_gather_count(int64_t value) const;
 
+  /// By Collective, in its order.
+  const std::array<Traffic, 4>& traffic() const { return traffic_; }
+  /// For who calls the process group itself.
+  void count(Collective collective, int64_t bytes, double seconds) const;
+
   /// The process group below, for GradientSum and tests.
   const c10::intrusive_ptr<c10d::ProcessGroup>& group() const { return group_; }
 
  private:
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   c10::Device device_;
+  mutable std::array<Traffic, 4> traffic_{};
 };
 
 /// Three groups, so that gradients, losses and control messages never wait in each other's order.

@@ -4,6 +4,7 @@
 
 #include "dist/communicator.h"
 
+#include <functional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +13,11 @@ namespace cltrain {
 
 /// NT-Xent (arXiv 2002.05709, equation 1) of two views over the global batch: every other image's
 /// both views are negatives. view0 and view1 [rows[rank], D] are this rank's embeddings, L2-
-/// normalised; scale = 1 / temperature. Returns this rank's share of the mean over the 2B anchors.
-at::Tensor global_nt_xent(const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
-                          const std::vector<int64_t>& rows, const Communicator& communicator);
+/// normalised; scale = 1 / temperature. `enter` hears "gather" and "loss" as these begin. Returns
+/// this rank's share of the mean over the 2B anchors.
+at::Tensor global_nt_xent(
+    const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
+    const std::vector<int64_t>& rows, const Communicator& communicator,
+    const std::function<void(const char*)>& enter = [](const char*) {});
 
 }  // namespace cltrain

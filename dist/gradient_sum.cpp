@@ -1,5 +1,6 @@
 #include "dist/gradient_sum.h"
 
+#include <chrono>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <ATen/ops/zeros.h>
@@ -10,6 +11,12 @@
 
 namespace cltrain {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 struct Bucket {
   at::Tensor flat;
@@ -42,7 +49,10 @@ struct GradientSum::State {
   }
   void launch_next() {
     std::vector<at::Tensor> tensors{buckets[next].flat};
+    const auto start = Clock::now();
     buckets[next].work = communicator.group()->allreduce(tensors);
+    communicator.count(Collective::kAllReduce, static_cast<int64_t>(tensors[0].nbytes()),
+                       seconds_since(start));
     ++next;
   }
   void accumulated(size_t index) {
@@ -117,10 +127,12 @@ std::vector<std::string> GradientSum::finish() {
   TORCH_CHECK(state_->armed, "GradientSum::finish() without arm() before the last backward");
   state_->armed = false;
   while (state_->next < state_->buckets.size()) state_->launch_next();
+  const auto start = Clock::now();
   for (Bucket& bucket : state_->buckets) {
     bucket.work->wait();
     bucket.work.reset();
   }
+  state_->communicator.count(Collective::kAllReduce, 0, seconds_since(start));
   std::vector<std::string> unreached;
   for (const Slot& slot : state_->slots)
     if (!slot.reached) unreached.push_back(slot.name);

@@ -4,9 +4,10 @@
 #include "data/sampler.h"
 
 #include <algorithm>
+#include <vector>
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
 namespace cltrain {
@@ -15,19 +16,39 @@ Features embed_share(const Dataset& dataset, const AugmentOptions& views, const 
                      const EmbedSettings& settings) {
   const c10::NoGradGuard no_grad;
   const RowRange share = rank_share(dataset.size(), settings.rank, settings.size);
+  Features features;
   std::vector<at::Tensor> parts;
+  std::vector<int64_t> labels, ids;
   // A rank without rows embeds an empty batch, so that it knows the feature width.
   int64_t begin = share.begin;
   do {
     const int64_t end = std::min(begin + settings.batch, share.end);
-    const at::Tensor images = plain_images(dataset, {begin, end}, views, settings.workers);
-    parts.push_back(embed(images).to(c10::kCPU, at::kFloat));
+    const PlainImages images = plain_images(dataset, {begin, end}, views, settings.workers);
+    parts.push_back(embed(images.pictures).to(c10::kCPU, at::kFloat));
+    for (const int64_t position : images.positions) {
+      labels.push_back(dataset.label(position));
+      ids.push_back(dataset.source_id(position));
+    }
+    if (features.left_out == 0 && !images.left_out.empty())
+      features.first_left_out = images.left_out.front();
+    features.left_out += static_cast<int64_t>(images.left_out.size());
     begin = end;
   } while (begin < share.end);
-  at::Tensor labels = at::empty({share.count()}, at::kLong);
-  auto* label = labels.mutable_data_ptr<int64_t>();
-  for (int64_t row = share.begin; row < share.end; ++row) *label++ = dataset.label(row);
-  return {at::cat(parts), labels};
+  features.vectors = at::cat(parts);
+  features.labels = at::tensor(labels, at::kLong);
+  features.ids = at::tensor(ids, at::kLong);
+  return features;
+}
+
+int64_t total_left_out(const Features& share, const Dataset& dataset, const Communicator& control) {
+  at::Tensor counts = at::tensor({share.ids.size(0), share.left_out}, at::kLong);
+  control.all_reduce_sum(counts);
+  const auto* total = counts.const_data_ptr<int64_t>();
+  if (total[0] == 0 && total[1] > 0)
+    throw DataError(dataset.describe() + ": not one of its " + std::to_string(total[1]) +
+                    " images can be used, so there is nothing to evaluate" +
+                    (share.first_left_out.empty() ? "" : "; " + share.first_left_out));
+  return total[1];
 }
 
 }  // namespace cltrain

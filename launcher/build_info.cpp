@@ -5,6 +5,9 @@
 #include <array>
 
 #include <mpi.h>
+#ifdef CLTRAIN_CUDA
+#include <nccl.h>
+#endif
 #include <torch/version.h>
 
 namespace cltrain {
@@ -40,14 +43,31 @@ std::vector<std::filesystem::path> config_folders() {
   return folders;
 }
 
-std::string version_text() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> mpi{};
+std::string nccl_version() {
+#ifdef CLTRAIN_CUDA
+  int code = 0;
+  if (ncclGetVersion(&code) != ncclSuccess) return "";
+  return std::to_string(code / 10000) + "." + std::to_string(code / 100 % 100) + "." +
+         std::to_string(code % 100);
+#else
+  return "";
+#endif
+}
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
-  MPI_Get_library_version(mpi.data(), &length);
-  const std::string mpi_text(mpi.data(), static_cast<size_t>(length));
-  return "cltrain " + version() + " (commit " + commit() + ")\n" + "LibTorch " + torch_version() +
-         "\n" + mpi_text.substr(0, mpi_text.find(',')) + "\n" + "CPU kernels: " + simd_path() +
-         "\n" + "CUDA kernels and NCCL: " +
+  MPI_Get_library_version(text.data(), &length);
+  const std::string whole(text.data(), static_cast<size_t>(length));
+  return whole.substr(0, whole.find(','));
+}
+
+std::string version_text() {
+  const std::string nccl = nccl_version();
+  return "cltrain      " + version() + " (commit " + commit() + ")\n" + "LibTorch     " +
+         torch_version() + "\n" + "MPI          " + mpi_version() + "\n" + "NCCL         " +
+         (nccl.empty() ? "not built in" : nccl) + "\n" + "CPU kernels  " + simd_path() + "\n" +
+         "CUDA parts   " +
          (built_with_cuda() ? "built in, unverified (off unless device=cuda)" : "not built in") +
          "\n";
 }

@@ -11,6 +11,8 @@ std::string version();        ///< of cltrain
 std::string commit();         ///< git describe of the source, or "unknown"
 std::string torch_version();  ///< LibTorch built against
 bool built_with_cuda();
+std::string nccl_version();  ///< in use; "" where not built in
+std::string mpi_version();   ///< "Open MPI v4.1.4"
 
 /// Where shipped configs are looked up: share/cltrain/configs of the installation this binary is
 /// in, then the source tree it was built from.

@@ -2,6 +2,7 @@
 
 #include "configs/mistakes.h"
 #include "data/dataset.h"
+#include "data/durable_file.h"
 #include "dist/errors.h"
 #include "dist/exit_codes.h"
 #include "monitoring/sink.h"
@@ -40,6 +41,8 @@ Report current_error() {
   } catch (const PeerLost& error) {
     return {kPeerLost, error.what()};
   } catch (const IoError& error) {
+    return {kIoError, error.what(), true};
+  } catch (const WriteError& error) {
     return {kIoError, error.what()};
   } catch (const RecordError& error) {
     return {kIoError, error.what()};

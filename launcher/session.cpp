@@ -5,15 +5,19 @@
 #include "dist/communicator.h"
 #include "dist/exit_codes.h"
 #include "launcher/build_info.h"
+#include "launcher/opened_run.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
 #include "monitoring/console.h"
 #include "monitoring/jsonl.h"
 #include "monitoring/prometheus.h"
+#include "monitoring/tensorboard.h"
+#include "train/bad_samples.h"
 #include "train/run_directory.h"
 #include "train/summary.h"
 #include "train/trainer.h"
+#include "train/weights.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -26,17 +30,14 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
-/// The listeners of rank 0. The step log is cut to the step that the run continues at.
-void open_sinks(Sinks& sinks, const Options& options, const World& world, int64_t resume_step,
-                int64_t total_steps) {
-  const std::filesystem::path dir = options.train.run.dir;
-  sinks.add(std::make_unique<JsonlSink>(dir / "metrics.jsonl", resume_step));
-  if (options.metrics.progress)
-    sinks.add(std::make_unique<ConsoleSink>(
-        stdout, ConsoleSettings{.terminal = shown_on_terminal(stdout),
-                                .total_steps = total_steps,
-                                .seconds_between_lines = options.metrics.progress_seconds}));
-  if (!options.metrics.enabled) return;
+/// What the listeners of rank 0 are told when they open.
+struct SessionFacts {
+  int64_t resume_step, total_steps;
+  int64_t restarts;  ///< sessions of the run before this one
+};
+
+void open_prometheus(Sinks& sinks, const Options& options, const World& world,
+                     const SessionFacts& facts) {
   auto prometheus =
       std::make_unique<PrometheusSink>(options.metrics, RunInfo{.version = version(),
                                                                 .commit = commit(),
@@ -44,13 +45,43 @@ void open_sinks(Sinks& sinks, const Options& options, const World& world, int64_
                                                                 .run = options.train.run.dir,
                                                                 .method = options.method.name,
                                                                 .dataset = options.data.name,
-                                                                .ranks = world.size});
+                                                                .ranks = world.size,
+                                                                .restarts = facts.restarts,
+                                                                .total_steps = facts.total_steps});
   if (prometheus->port() > 0)
     say("  metrics      http://" + options.metrics.bind + ":" + std::to_string(prometheus->port()) +
         "/metrics\n");
   else
     say(prometheus->warning() + "\n");
   sinks.add(std::move(prometheus));
+}
+
+/// The listeners of rank 0. The step log is cut to the step that the run continues at.
+void open_sinks(Sinks& sinks, const Options& options, const World& world,
+                const SessionFacts& facts) {
+  const std::filesystem::path dir = options.train.run.dir;
+  if (options.metrics.tensorboard)
+    sinks.add(std::make_unique<TensorBoardSink>(TensorBoardSettings{
+        .folder = dir / "tensorboard",
+        .resume_step = facts.resume_step,
+        .probes_at_resume = recorded_probes(dir / "evaluations.jsonl", facts.resume_step),
+        .every = options.metrics.every,
+        .warn = [](const std::string& text) { say(text + "\n"); }}));
+  sinks.add(std::make_unique<JsonlSink>(dir / "metrics.jsonl", facts.resume_step));
+  if (options.metrics.progress)
+    sinks.add(std::make_unique<ConsoleSink>(
+        stdout, ConsoleSettings{.terminal = shown_on_terminal(stdout),
+                                .total_steps = facts.total_steps,
+                                .seconds_between_lines = options.metrics.progress_seconds}));
+  if (options.metrics.enabled) open_prometheus(sinks, options, world, facts);
+}
+
+std::string initial_weights_text(const std::string& file, const InitialWeights& weights) {
+  std::string text = "  weights      " + file + ", SHA-256 " + weights.sha256 + "\n";
+  if (weights.ignored.empty()) return text;
+  text += "               not of the encoder, left out:";
+  for (const std::string& name : weights.ignored) text += " " + name;
+  return text + "\n";
 }
 
 /// The steps of a run that rank 0 found finished, on every rank; -1 where it is not.
@@ -71,12 +102,11 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   if (world.rank == 0) run = std::make_unique<RunDirectory>(dir, table);
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
-  const auto type = options.train.run.dtype == "float64" ? at::kDouble : at::kFloat;
+  const at::ScalarType type = scalar_type_of(options.train.run);
   const auto method = make_method(options.method, seed, *communicators.loss);
   move_to(*method, world.device, type);
 
-  const int64_t workers =
-      options.data.workers > 0 ? options.data.workers : std::max(1, world.cores);
+  const int64_t workers = loader_workers(options, world);
   Loader loader(*data.train,
                 {.seed = seed,
                  .global_batch = options.train.train.global_batch,
@@ -89,10 +119,12 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   Evaluation evaluation({world, communicators, options.eval, data, options.augment, type, workers});
   const CheckpointStore checkpoints(dir / "checkpoints", options.train.checkpoint.keep,
                                     [](const std::string& text) { say(text + "\n"); });
+  BadSamples bad_samples(dir, *communicators.control, data.train->size(),
+                         options.data.max_bad_ratio);
   Sinks sinks;
-  Trainer trainer({world, communicators, options.train, *method, loader, evaluation, checkpoints,
-                   data.train->size(), dir, options.method.name, config.stem, sinks,
-                   environment_of(world)});
+  Trainer trainer({world, communicators, options.train, options.metrics, *method, loader,
+                   bad_samples, evaluation, checkpoints, data.train->size(), dir,
+                   options.method.name, config.stem, sinks, environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
     say(start_up_text(options, world, data, *method, loader.steps_per_epoch(), total));
@@ -106,12 +138,27 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
     return kDone;
   }
   const Trainer::Resumed resumed = trainer.resume();
+  if (resumed.step == 0 && !options.method.model.init_from.empty()) {
+    const InitialWeights weights = load_initial_weights(*method, options.method.model.init_from);
+    if (world.rank == 0) say(initial_weights_text(options.method.model.init_from, weights));
+  }
   if (world.rank == 0) {
-    open_sinks(sinks, options, world, resumed.step, total);
+    const int64_t restarts = run->begin_session(world.size, world.host, commit(), resumed.step);
+    open_sinks(sinks, options, world,
+               {.resume_step = resumed.step, .total_steps = total, .restarts = restarts});
     for (const std::string& note : resumed.notes) say("NOTE: " + note + "\n");
     if (resumed.step > 0) say("resumed at step " + std::to_string(resumed.step) + "\n");
   }
-  const int code = trainer.run();
+  sinks.state("starting");
+  const int code = [&] {
+    try {
+      return trainer.run();
+    } catch (...) {
+      sinks.state("failed");
+      throw;
+    }
+  }();
+  sinks.state(code == kDone ? "finished" : "stopped");
   sinks.close();
   if (world.rank == 0 && code == kStoppedWithCheckpoint)
     say("stopped with a checkpoint, run me again\n");

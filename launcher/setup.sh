@@ -18,6 +18,10 @@ test_packages=(prometheus curl python3-pil)
 # What ./test.sh --full needs besides: a Slurm of one node.
 full_test_packages=(slurmctld slurmd slurm-client munge iproute2 util-linux)
 
+# The system's own Python: what it installs, the tests' scripts import.
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
+
 # --- talking --------------------------------------------------------------------------------------
 if [ -t 1 ]; then
   bold=$'\e[1m' red=$'\e[31m' dim=$'\e[2m' plain=$'\e[0m'
@@ -170,7 +174,7 @@ install_torch() {
       wheels=(--no-deps "${wheels[@]}" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*")
     fi
     show env PIP_ROOT_USER_ACTION=ignore \
-      python3 -m pip install -q --target "$torch_folder.tmp" "${wheels[@]}" &&
+      "$python" -m pip install -q --target "$torch_folder.tmp" "${wheels[@]}" &&
       mv "$torch_folder.tmp" "$torch_folder"
   ) 9>"$CLTRAIN_CACHE/torch.lock" ||
     fail "pip could not fetch torch==$torch_version ($size GB into $CLTRAIN_CACHE)" \
@@ -191,10 +195,10 @@ install_peers() {
     [ ! -d "$peers_folder" ] || exit 0
     rm -rf "$peers_folder.tmp"
     # torchvision's one dependency that matters is the torch that is there already.
-    show env PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --target "$peers_folder.tmp" \
+    show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --target "$peers_folder.tmp" \
       --no-deps "$(grep '^torchvision' "$requirements")" &&
       grep -v '^torchvision' "$requirements" >"$peers_folder.tmp/requirements.txt" &&
-      show env PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --target "$peers_folder.tmp" \
+      show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --target "$peers_folder.tmp" \
         -r "$peers_folder.tmp/requirements.txt" &&
       mv "$peers_folder.tmp" "$peers_folder"
   ) 9>"$CLTRAIN_CACHE/peers.lock" ||

@@ -40,7 +40,8 @@ struct StepContext {
   int64_t step;  ///< steps finished before this one
   int64_t epoch;
   std::vector<int64_t> rows;  ///< rows of the global batch on each rank
-  /// Tells the clock which part of the step begins ("forward" until a method says "loss").
+  /// Tells the clock which part of the step begins: "forward" until the contrast says "gather" and
+  /// "loss".
   std::function<void(const char*)> enter = [](const char*) {};
 };
 
@@ -49,6 +50,9 @@ struct StepContext {
 struct LossShare {
   at::Tensor share;
   std::vector<std::pair<std::string, double>> scalars;
+  /// Embeddings of this rank's rows by view, [b, D] each, of unit length, without graph: for the
+  /// measures of health (train/health.h). Empty where a method has no two views of a row.
+  std::vector<at::Tensor> embeddings;
 };
 
 class Method : public torch::nn::Module {

@@ -9,6 +9,9 @@ void describe(OptionTable& table, MethodOptions& options) {
   table.add("method.name", options.name,
             {.doc = "contrastive method", .choices = names_of(method_table())});
   table.add("model.name", model.name, {.doc = "encoder", .choices = names_of(model_table())});
+  table.add("model.init_from", model.init_from,
+            {.doc = "start the encoder from a .safetensors file of weights with torchvision's "
+                    "names; empty: keyed random weights"});
   table.add("model.width", model.width,
             {.doc = "multiplies every channel count of the encoder",
              .min = 0,

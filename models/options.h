@@ -9,6 +9,7 @@ namespace cltrain {
 
 struct ModelOptions {
   std::string name = "resnet18";
+  std::string init_from = "";  ///< a file of weights to start from; empty: keyed random ones
   double width = 1.0;
   bool small_stem = false;
   bool zero_init_residual = true;

@@ -136,6 +136,10 @@ void ConsoleSink::checkpoint(const CheckpointRecord& record) {
   }
 }
 
+void ConsoleSink::write_failure(const std::string& what) {
+  line(what);
+}
+
 void ConsoleSink::message(const std::string& text) {
   line(text);
 }

@@ -40,6 +40,7 @@ class ConsoleSink : public MetricSink {
   void step(const StepRecord& record) override;
   void evaluation(const EvaluationRecord& record) override;
   void checkpoint(const CheckpointRecord& record) override;
+  void write_failure(const std::string& what) override;
   void message(const std::string& text) override;
   /// Shows the last step if it was not shown.
   void close() override;

@@ -4,8 +4,9 @@
 //
 // Ranks: only rank 0 adds sinks. On the other ranks the list is empty and every call returns at
 // once, so that the trainer calls it alike on all ranks. Threads: called from the training thread
-// only, one call at a time. Errors: a sink that cannot write what it promised (disk full) throws
-// RecordError. A sink whose output is only for watching (console, Prometheus) never throws.
+// only, one call at a time. Errors: a sink that cannot write what it promised (disk full) holds it
+// back and tries again; flush() and close() throw RecordError where that fails. A sink whose output
+// is only for watching (console, Prometheus, TensorBoard) never throws.
 // Order: step(s) is called before the checkpoint of step s becomes visible on disk; a resumed run
 // then finds a line for every step it does not repeat.
 #pragma once
@@ -97,6 +98,9 @@ class MetricSink {
   virtual void write_failure(const std::string& what) {}
   /// What the run does now: one of kRunStates.
   virtual void state(std::string_view state) {}
+  /// Brings to disk what is still held back. Throws RecordError where that fails: a checkpoint must
+  /// not become visible before the steps it holds are on record.
+  virtual void flush() {}
   /// A line for people.
   virtual void message(const std::string& text) {}
   /// The run ends (well or stopped); no call follows.
@@ -124,6 +128,9 @@ class Sinks {
   }
   void message(const std::string& text) {
     for (auto& sink : sinks_) sink->message(text);
+  }
+  void flush() {
+    for (auto& sink : sinks_) sink->flush();
   }
   void close() {
     for (auto& sink : sinks_) sink->close();

@@ -29,6 +29,8 @@ enum class Purpose : uint64_t {
   kEpochOrder = 2,      ///< when = epoch
   kAugmentation = 3,    ///< when = epoch, site = the transform's number
   kDropout = 4,         ///< when = step, site = the dropout's number in the network
+  kReplacement = 5,     ///< when = epoch, sample id = the bad sample's, site = the attempt
+  kProbe = 6,           ///< when = epoch of the linear probe
 };
 
 struct PhiloxKey {

@@ -88,7 +88,7 @@ std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) con
   const fs::path target = folder_ / name, temporary = folder_ / ("." + name + ".tmp");
   int64_t bytes = 0;
   try {
-    fs::create_directories(folder_);
+    fs::create_directory(folder_);  // not its parent: a run directory that is gone is a failure
     fs::remove_all(temporary);
     fs::create_directory(temporary);
     write_safetensors(temporary / kStateFile, snapshot.tensors);
@@ -137,7 +137,7 @@ void CheckpointStore::remove_old(const fs::path& newest) const {
       fs::remove_all(entry.path(), error);
 }
 
-std::optional<FoundCheckpoint> CheckpointStore::newest() const {
+std::optional<FoundCheckpoint> CheckpointStore::newest(Damaged treatment) const {
   const std::vector<fs::path> all = list();
   std::string faults;
   std::vector<fs::path> damaged;
@@ -146,12 +146,14 @@ std::optional<FoundCheckpoint> CheckpointStore::newest() const {
       FoundCheckpoint found = verify(folder);
       // A damaged one must not be tried again: the step log is about to be cut behind it.
       for (const fs::path& path : damaged) {
+        if (treatment == Damaged::kLeave) break;
         std::error_code error;
         fs::rename(path, path.parent_path() / ("damaged-" + path.filename().string()), error);
       }
       if (!faults.empty())
-        warn_("continuing from the older checkpoint " + folder.string() +
-              "; the damaged one was renamed to damaged-...");
+        warn_(
+            "continuing from the older checkpoint " + folder.string() +
+            (treatment == Damaged::kRename ? "; the damaged one was renamed to damaged-..." : ""));
       return found;
     } catch (const CheckpointError& error) {
       warn_(std::string("WARNING: unusable checkpoint: ") + error.what());
@@ -164,10 +166,11 @@ std::optional<FoundCheckpoint> CheckpointStore::newest() const {
                         "\nRestore one of them, or start over with another run.dir");
 }
 
-void CheckpointStore::load(const FoundCheckpoint& found,
-                           const std::vector<NamedTensor>& tensors) const {
+void CheckpointStore::load(const FoundCheckpoint& found, const std::vector<NamedTensor>& tensors,
+                           const std::string& prefix) const {
   std::map<std::string, at::Tensor> stored;
-  for (auto& [name, tensor] : read_safetensors(found.folder / kStateFile)) stored[name] = tensor;
+  for (auto& [name, tensor] : read_safetensors(found.folder / kStateFile))
+    if (name.starts_with(prefix)) stored[name] = tensor;
   std::string differences;
   for (const auto& [name, tensor] : tensors) {
     const auto it = stored.find(name);

@@ -52,10 +52,15 @@ class CheckpointStore {
   std::pair<std::filesystem::path, int64_t> save(const Snapshot& snapshot) const;
   /// The newest sound checkpoint; none when there is no checkpoint at all. Throws CheckpointError
   /// when there are some and every one is damaged.
-  std::optional<FoundCheckpoint> newest() const;
+  /// Damaged ones that are newer are renamed, so that they are not tried again; not by a reader
+  /// beside a run that may be writing just then (kLeave).
+  enum class Damaged { kRename, kLeave };
+  std::optional<FoundCheckpoint> newest(Damaged damaged = Damaged::kRename) const;
   /// Copies the checkpoint's values into `tensors` (same names, shapes and types; every difference
-  /// is listed in one CheckpointError, before anything is changed).
-  void load(const FoundCheckpoint& found, const std::vector<NamedTensor>& tensors) const;
+  /// is listed in one CheckpointError, before anything is changed). Tensors of the checkpoint whose
+  /// names do not begin with `prefix` are left alone.
+  void load(const FoundCheckpoint& found, const std::vector<NamedTensor>& tensors,
+            const std::string& prefix = "") const;
 
  private:
   std::vector<std::filesystem::path> list() const;  // newest first

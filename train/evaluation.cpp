@@ -39,13 +39,18 @@ EvaluationRecord Evaluation::knn(const std::string& probe, const Embed& embed, i
                                .size = parts_.world.size};
   const Features base = embed_share(*parts_.data.train, parts_.views, embed, settings);
   const Features queries = embed_share(*parts_.data.test, parts_.views, embed, settings);
+  const Communicator& control = *parts_.communicators.control;
+  const int64_t left_out = total_left_out(base, *parts_.data.train, control) +
+                           total_left_out(queries, *parts_.data.test, control);
   const KnnResult result =
       knn_accuracy(base, queries, parts_.data.train->classes(), parts_.options.knn_k,
-                   parts_.options.knn_temperature, *parts_.communicators.control);
+                   parts_.options.knn_temperature, control);
+  NamedValues scores{{"top1", result.top1}, {"top5", result.top5}};
+  if (left_out > 0) scores.emplace_back("left_out", static_cast<double>(left_out));
   return {
       .step = step,
       .probe = probe,
-      .scores = {{"top1", result.top1}},
+      .scores = scores,
       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()};
 }
 

@@ -79,6 +79,11 @@ void describe(OptionTable& table, TrainOptions& options) {
              .unit = "checkpoints",
              .min = 1,
              .safe_to_change = true});
+  table.add("checkpoint.max_failures", options.checkpoint.max_failures,
+            {.doc = "checkpoints in a row that may fail to be written before the run ends (74)",
+             .unit = "checkpoints",
+             .min = 1,
+             .safe_to_change = true});
 }
 
 }  // namespace cltrain

@@ -40,6 +40,7 @@ struct OptimOptions {
 struct CheckpointOptions {
   int64_t every = 500;
   int64_t keep = 2;
+  int64_t max_failures = 5;
 };
 
 struct TrainOptions {

@@ -3,8 +3,11 @@
 #include "configs/config.h"
 #include "train/files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -58,6 +61,23 @@ void RunDirectory::lock() {
   if (flock(lock_.descriptor, LOCK_EX | LOCK_NB) == 0) return;
   throw RunDirectoryError("another cltrain is working in run.dir=" + path_.string() +
                           "; wait for it, or choose another folder with run.dir=...");
+}
+
+int64_t RunDirectory::begin_session(int ranks, const std::string& host, const std::string& commit,
+                                    int64_t resumed_step) const {
+  const fs::path file = path_ / "sessions.jsonl";
+  const std::string before = fs::exists(file) ? read_file(file) : "";
+  char when[32];
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  std::strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  const nlohmann::ordered_json line = {{"started", when},
+                                       {"host", host},
+                                       {"ranks", ranks},
+                                       {"cltrain", commit},
+                                       {"resumed_step", resumed_step}};
+  replace_file_durably(file, before + line.dump() + "\n");
+  return std::count(before.begin(), before.end(), '\n');
 }
 
 void RunDirectory::compare_options(const OptionTable& options) {

@@ -3,6 +3,7 @@
 //   config.resolved.yaml   every option as the run uses it
 //   metrics.jsonl          a line a step, each step once; evaluations.jsonl likewise
 //   checkpoints/           see train/checkpoint.h
+//   sessions.jsonl         a line each time a cltrain took up the run: when, where, at which step
 //   summary.json           written at the end
 //   .lock                  held while a cltrain works here
 //
@@ -12,6 +13,7 @@
 
 #include "configs/option_table.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -25,6 +27,10 @@ class RunDirectory {
   RunDirectory(std::filesystem::path path, const OptionTable& options);
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
+
+  /// Notes in sessions.jsonl that a session begins; returns how many there were before.
+  int64_t begin_session(int ranks, const std::string& host, const std::string& commit,
+                        int64_t resumed_step) const;
 
   const std::filesystem::path& path() const { return path_; }
   const std::vector<std::string>& notes() const { return notes_; }

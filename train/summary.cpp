@@ -34,6 +34,18 @@ json newest_scores(const fs::path& run_dir) {
   return result;
 }
 
+/// summary.json as it is, or an empty object.
+json read_summary(const fs::path& path) {
+  if (!fs::exists(path)) return json::object();
+  try {
+    json summary = json::parse(read_file(path));
+    if (summary.is_object()) return summary;
+  } catch (const json::exception&) {
+  }
+  throw RunDirectoryError(path.string() +
+                          " is damaged (no JSON object); remove it and run the same command again");
+}
+
 json number(double value) {
   return std::isfinite(value) ? json(value) : json(nullptr);
 }
@@ -43,31 +55,57 @@ json number(double value) {
 void write_summary_file(const fs::path& run_dir, const Summary& summary) {
   const std::vector<json> steps = lines_of(run_dir / "metrics.jsonl");
   const json loss = steps.empty() ? json(nullptr) : steps.back().at("loss");
-  const json text = {{"method", summary.method},
-                     {"config", summary.config},
-                     {"ranks", summary.ranks},
-                     {"global_batch", summary.global_batch},
-                     {"negatives_per_anchor", summary.negatives_per_anchor},
-                     {"steps", summary.steps},
-                     {"samples_seen", summary.samples_seen},
-                     {"skipped_steps", summary.skipped_steps},
-                     {"loss", loss},
-                     {"eval", newest_scores(run_dir)},
-                     {"samples_per_second", number(summary.samples_per_second)},
-                     {"peak_rss_bytes", summary.peak_rss_bytes},
-                     {"state_sha256", summary.state_sha256}};
+  json text = {{"method", summary.method},
+               {"config", summary.config},
+               {"ranks", summary.ranks},
+               {"global_batch", summary.global_batch},
+               {"negatives_per_anchor", summary.negatives_per_anchor},
+               {"steps", summary.steps},
+               {"samples_seen", summary.samples_seen},
+               {"skipped_steps", summary.skipped_steps},
+               {"loss", loss},
+               {"eval", newest_scores(run_dir)},
+               {"samples_per_second", number(summary.samples_per_second)},
+               {"peak_rss_bytes", summary.peak_rss_bytes},
+               {"state_sha256", summary.state_sha256}};
+  const json before = read_summary(run_dir / "summary.json");
+  if (before.contains("evaluations")) text["evaluations"] = before["evaluations"];
   replace_file_durably(run_dir / "summary.json", text.dump(2) + "\n");
 }
 
+std::string report_text(const ProbeReport& report) {
+  json classes = json::array();
+  for (const ClassAccuracy& each : report.accuracy.classes)
+    classes.push_back({{"label", each.label}, {"queries", each.queries}, {"top1", each.top1}});
+  return json{{"probe", report.probe},
+              {"protocol", report.protocol},
+              {"weights", report.weights},
+              {"step", report.step},
+              {"seed", report.seed},
+              {"ranks", report.ranks},
+              {"top1", report.accuracy.top1},
+              {"top5", report.accuracy.top5},
+              {"queries", report.accuracy.queries},
+              {"left_out", report.left_out},
+              {"seconds", number(report.seconds)},
+              {"per_class", classes}}
+      .dump();
+}
+
+void append_report(const fs::path& run_dir, const ProbeReport& report) {
+  json summary = read_summary(run_dir / "summary.json");
+  summary["evaluations"].push_back(json::parse(report_text(report)));
+  replace_file_durably(run_dir / "summary.json", summary.dump(2) + "\n");
+}
+
 std::optional<int64_t> finished_steps(const fs::path& run_dir) {
-  const fs::path path = run_dir / "summary.json";
-  if (!fs::exists(path)) return std::nullopt;
-  try {
-    return json::parse(read_file(path)).at("steps").get<int64_t>();
-  } catch (const json::exception& error) {
-    throw RunDirectoryError(path.string() + " is damaged (" + error.what() +
-                            "); remove it and run the same command again");
-  }
+  const json summary = read_summary(run_dir / "summary.json");
+  if (!summary.contains("steps")) return std::nullopt;
+  if (summary["steps"].is_number_integer()) return summary["steps"].get<int64_t>();
+  throw RunDirectoryError(
+      (run_dir / "summary.json").string() +
+      " is damaged (\"steps\" is no number); remove it and run the same command "
+      "again");
 }
 
 std::string results_table(const fs::path& run_dir) {

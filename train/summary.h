@@ -1,6 +1,8 @@
 // summary.json: what a run did, written once at its end on rank 0; and the small reports beside it.
 #pragma once
 
+#include "eval/accuracy.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -19,11 +21,32 @@ struct Summary {
   std::string state_sha256;
 };
 
-/// Writes <run_dir>/summary.json; the last loss comes from metrics.jsonl and the evaluations from
-/// evaluations.jsonl, so that a run of several sessions reports all of them.
+/// One measurement of an encoder after training.
+struct ProbeReport {
+  std::string probe;     ///< "knn", "linear"
+  std::string protocol;  ///< one line that says how the figures came about
+  std::string weights;   ///< what was measured: "checkpoint of step 100", "untrained"
+  int64_t step = 0, seed = 0, ranks = 0;
+  Accuracy accuracy;
+  int64_t left_out = 0;  ///< samples that could not be read
+  double seconds = 0;    ///< of the probe, without embedding
+};
+
+/// As JSON, an object: what append_report adds to summary.json.
+std::string report_text(const ProbeReport& report);
+
+/// Appends the report to the list "evaluations" of <run_dir>/summary.json; of a run that is not
+/// finished yet the file then holds nothing else. Throws RunDirectoryError where the file is
+/// damaged, IoError where it cannot be written.
+void append_report(const std::filesystem::path& run_dir, const ProbeReport& report);
+
+/// Writes <run_dir>/summary.json, keeping its "evaluations"; the last loss comes from metrics.jsonl
+/// and the evaluations from evaluations.jsonl, so that a run of several sessions reports all of
+/// them.
 void write_summary_file(const std::filesystem::path& run_dir, const Summary& summary);
 
-/// The finished run's number of steps, or none. Throws RunDirectoryError for a damaged file.
+/// The finished run's number of steps; none where there is no summary, or only evaluations. Throws
+/// RunDirectoryError for a damaged file.
 std::optional<int64_t> finished_steps(const std::filesystem::path& run_dir);
 
 /// The table of evaluations that ends a run, one line a probe, for people.

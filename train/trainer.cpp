@@ -1,11 +1,12 @@
 #include "train/trainer.h"
 
 #include "data/sampler.h"
+#include "dist/device_memory.h"
 #include "dist/exit_codes.h"
 #include "models/nets/layers.h"
 #include "train/autocast.h"
-#include "train/digest.h"
 #include "train/files.h"
+#include "train/health.h"
 #include "train/ids_hash.h"
 #include "train/schedule.h"
 #include "train/signals.h"
@@ -15,9 +16,6 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
 namespace cltrain {
@@ -26,7 +24,8 @@ Trainer::Trainer(TrainerParts parts)
     : parts_(std::move(parts)),
       total_steps_(cltrain::total_steps(parts_.options.train, parts_.loader.steps_per_epoch())),
       peak_learning_rate_(
-          cltrain::peak_learning_rate(parts_.options.optim, parts_.options.train.global_batch)) {
+          cltrain::peak_learning_rate(parts_.options.optim, parts_.options.train.global_batch)),
+      work_(parts_.communicators) {
   counters_["training_samples"] = parts_.training_samples;
   for (const ParameterGroup& group : parts_.method.groups()) {
     groups_[group.name] = group;
@@ -38,14 +37,19 @@ int Trainer::run() {
   parts_.method.train();
   // Baselines where they are asked for, or what a kill took from the step the run continues at.
   if (counters_["step"] < total_steps_) evaluate();
+  parts_.sinks.state("training");
+  work_.take_busy_seconds();
   while (counters_["step"] < total_steps_ && !stop_) {
     parts_.sinks.step(step());
     const int64_t done = counters_["step"];
-    if (done % parts_.options.checkpoint.every == 0 || done == total_steps_ || stop_) save();
+    if (done == total_steps_ || stop_)
+      save_for_sure();
+    else if (done % parts_.options.checkpoint.every == 0)
+      save();
     if (parts_.evaluation.due(done) && done < total_steps_ && !stop_) evaluate();
   }
   if (counters_["step"] < total_steps_) return kStoppedWithCheckpoint;
-  if (saved_step_ != total_steps_) save();
+  save_for_sure();
   evaluate();
   write_summary();
   return kDone;
@@ -54,8 +58,10 @@ int Trainer::run() {
 StepRecord Trainer::step() {
   const auto started = std::chrono::steady_clock::now();
   clock_.enter("data");
+  const int64_t ready = parts_.loader.ready();
   const Batch batch = next_batch();
   const int64_t number = counters_["step"];
+  const bool measure = (number + 1) % parts_.metrics.every == 0;
   StepContext context{.communicators = parts_.communicators,
                       .seed = static_cast<uint64_t>(parts_.options.run.seed),
                       .step = number,
@@ -63,10 +69,12 @@ StepRecord Trainer::step() {
                       .rows = share_counts(batch.global_rows, parts_.world.size),
                       .enter = [this](const char* phase) { clock_.enter(phase); }};
   StepRecord record{.step = number + 1, .epoch = batch.epoch, .samples = batch.global_rows};
+  record.batches_ready = ready;
   record.ids_hash = hash_of_ids(global_ids(batch));
   record.learning_rate = learning_rate(parts_.options.optim, peak_learning_rate_, number,
                                        total_steps_, parts_.loader.steps_per_epoch());
   Verdict verdict;
+  double gradient_square = 0, parameter_square = 0;
   for (const Phase& phase : parts_.method.plan(number)) {
     GradientSum& gradients = gradients_of(phase);
     freeze_others(phase);
@@ -82,25 +90,44 @@ StepRecord Trainer::step() {
     loss.share.backward();
     clock_.enter("reduce");
     warn_of_unreached(gradients.finish());
-    verdict = agree(loss.share);
+    const double gradient_norm = norm_of(gradients_of_groups(phase.groups));
+    gradient_square += gradient_norm * gradient_norm;
+    verdict = agree(loss.share, gradient_norm, batch);
     record.scalars.insert(record.scalars.end(), loss.scalars.begin(), loss.scalars.end());
     if (!verdict.finite) break;
+    if (measure) {
+      const double norm = norm_of(parameters_of_groups(phase.groups));
+      parameter_square += norm * norm;
+      const NamedValues measures =
+          similarity_measures(loss.embeddings, context.rows, *parts_.communicators.control);
+      record.similarity.insert(record.similarity.end(), measures.begin(), measures.end());
+    }
     clock_.enter("optimizer");
     for (const std::string& group : phase.groups)
       optimizers_.at(group)->update(record.learning_rate);
     commit_statistics(parts_.method);
     parts_.method.after_phase(phase, batch, context);
   }
+  if (verdict.replaced_rows)
+    for (const auto& [kind, count] : parts_.bad_samples.note(batch.replaced, number + 1))
+      record.data_errors.emplace_back(kind, static_cast<double>(count));
   counters_["step"] += 1;
   counters_["samples"] += batch.global_rows;
   stop_ = stop_ || verdict.stop;
   record.loss = verdict.loss;
+  record.gradient_norm = std::sqrt(gradient_square);
+  record.parameter_norm = std::sqrt(parameter_square);
+  record.slowest_rank = verdict.slowest_rank;
+  record.slowest_lag_seconds = verdict.slowest_lag_seconds;
   record.refused = !verdict.finite;
   if (record.refused) refuse(batch, verdict.loss);
   record.step_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   record.samples_per_second = static_cast<double>(batch.global_rows) / record.step_seconds;
   record.phase_seconds = clock_.take();
+  record.communication_bytes = work_.take_bytes();
+  record.resident_bytes = resident_bytes();
+  record.device_bytes = device_memory_bytes(parts_.world);
   session_samples_ += batch.global_rows;
   session_seconds_ += record.step_seconds;
   return record;
@@ -136,6 +163,7 @@ void Trainer::warn_of_unreached(const std::vector<std::string>& names) {
 
 Batch Trainer::next_batch() {
   Batch batch = parts_.loader.next();
+  clock_.enter("host_to_device");
   const auto type = parts_.options.run.dtype == "float64" ? at::kDouble : at::kFloat;
   for (auto& [name, tensor] : batch.tensors)
     tensor =
@@ -143,24 +171,54 @@ Batch Trainer::next_batch() {
   return batch;
 }
 
-// The one small all-reduce a step: the total loss, whether any rank saw a value that is not finite,
-// and whether any rank was asked to stop.
-Trainer::Verdict Trainer::agree(const at::Tensor& share) {
+// The one small exchange a step: each rank's share of the loss, whether it saw a value that is not
+// finite, was asked to stop, or had samples replaced, and how long it worked since the exchange
+// before. Every rank reads the same table, row by row in rank order, so all decide alike.
+Trainer::Verdict Trainer::agree(const at::Tensor& share, double gradient_norm, const Batch& batch) {
+  enum Column { kLoss, kNotFinite, kStop, kReplaced, kBusy, kColumns };
   const auto loss = share.item<double>();
-  const bool finite = std::isfinite(loss) && std::isfinite(gradient_norm());
-  at::Tensor flags = at::tensor({loss, finite ? 0.0 : 1.0, stop_requested() ? 1.0 : 0.0},
-                                at::TensorOptions().dtype(at::kDouble));
-  parts_.communicators.control->all_reduce_sum(flags);
-  const auto* all = flags.const_data_ptr<double>();
-  return {.loss = all[0], .finite = all[1] == 0 && std::isfinite(all[0]), .stop = all[2] > 0};
+  const bool finite = std::isfinite(loss) && std::isfinite(gradient_norm);
+  const at::Tensor mine =
+      at::tensor({loss, finite ? 0.0 : 1.0, stop_requested() ? 1.0 : 0.0,
+                  batch.replaced.empty() ? 0.0 : 1.0, work_.take_busy_seconds()},
+                 at::TensorOptions().dtype(at::kDouble));
+  const Communicator& control = *parts_.communicators.control;
+  const at::Tensor all =
+      control.all_gather(mine.view({1, kColumns}), std::vector<int64_t>(control.size(), 1));
+  work_.take_busy_seconds();  // what this exchange took is nobody's work
+  Verdict verdict;
+  double slowest = -1, total = 0;
+  for (int rank = 0; rank < control.size(); ++rank) {
+    const double* row = all.const_data_ptr<double>() + rank * kColumns;
+    verdict.loss += row[kLoss];
+    verdict.finite = verdict.finite && row[kNotFinite] == 0;
+    verdict.stop = verdict.stop || row[kStop] > 0;
+    verdict.replaced_rows = verdict.replaced_rows || row[kReplaced] > 0;
+    total += row[kBusy];
+    if (row[kBusy] > slowest) {
+      slowest = row[kBusy];
+      verdict.slowest_rank = rank;
+    }
+  }
+  verdict.finite = verdict.finite && std::isfinite(verdict.loss);
+  verdict.slowest_lag_seconds = slowest - total / control.size();
+  return verdict;
 }
 
-double Trainer::gradient_norm() const {
+std::vector<at::Tensor> Trainer::parameters_of_groups(const std::vector<std::string>& names) const {
+  std::vector<at::Tensor> parameters;
+  for (const std::string& name : names)
+    for (const auto& [parameter_name, parameter] : groups_.at(name).parameters)
+      parameters.push_back(parameter.detach());
+  return parameters;
+}
+
+std::vector<at::Tensor> Trainer::gradients_of_groups(const std::vector<std::string>& names) const {
   std::vector<at::Tensor> gradients;
-  for (const auto& [name, group] : groups_)
-    for (const auto& [parameter_name, parameter] : group.parameters)
+  for (const std::string& name : names)
+    for (const auto& [parameter_name, parameter] : groups_.at(name).parameters)
       if (parameter.grad().defined()) gradients.push_back(parameter.grad());
-  return at::stack(at::_foreach_norm(gradients)).norm().item<double>();
+  return gradients;
 }
 
 // No update was made and the norms forget the batch. Its ids are written so that it can be looked
@@ -192,103 +250,16 @@ at::Tensor Trainer::global_ids(const Batch& batch) const {
       batch.ids, share_counts(batch.global_rows, parts_.world.size));
 }
 
-std::vector<NamedTensor> Trainer::state() const {
-  std::vector<NamedTensor> all;
-  for (const auto& item : parts_.method.named_parameters())
-    all.emplace_back("model." + item.key(), item.value());
-  for (const auto& item : parts_.method.named_buffers())
-    all.emplace_back("model." + item.key(), item.value());
-  for (const auto& [name, optimizer] : optimizers_)
-    for (const NamedTensor& item : optimizer->state())
-      all.emplace_back("optim." + item.first, item.second);
-  return all;
-}
-
-Trainer::Resumed Trainer::resume() {
-  const Communicator& control = *parts_.communicators.control;
-  Resumed resumed;
-  if (parts_.world.rank == 0) {
-    if (const auto found = parts_.checkpoints.newest()) {
-      parts_.checkpoints.load(*found, state());
-      counters_ = found->counters;
-      if (counters_["training_samples"] != parts_.training_samples)
-        throw CheckpointError("the run in " + parts_.run_dir.string() + " was trained on " +
-                              std::to_string(counters_["training_samples"]) +
-                              " samples, the data set now has " +
-                              std::to_string(parts_.training_samples) +
-                              ": its epochs would move; restore the data (data.root), or start a "
-                              "new run with run.dir=...");
-      for (const auto& [name, value] : found->environment)
-        if (parts_.environment[name] != value)
-          resumed.notes.push_back(name + " was " + value + ", is now " + parts_.environment[name] +
-                                  ": the continued run is the same in mathematics, not in every "
-                                  "bit");
-    }
-  }
-  for (auto& [name, value] : counters_) {
-    const at::Tensor shared = at::full({1}, value, at::kLong);
-    control.broadcast(shared);
-    value = shared.item<int64_t>();
-  }
-  const c10::NoGradGuard no_grad;
-  for (const NamedTensor& item : state()) {
-    const bool on_device = item.second.device().is_cuda();
-    const at::Tensor whole = item.second.detach().contiguous();
-    (on_device ? *parts_.communicators.gradients : control).broadcast(whole);
-    if (!whole.is_alias_of(item.second)) item.second.detach().copy_(whole);
-  }
-  saved_step_ = counters_["step"] > 0 ? counters_["step"] : -1;
-  parts_.loader.seek(counters_["step"]);
-  resumed.step = counters_["step"];
-  return resumed;
-}
-
-void Trainer::save() {
-  if (saved_step_ == counters_["step"]) return;
-  clock_.enter("checkpoint");
-  const auto started = std::chrono::steady_clock::now();
-  // Rank 0 writes; a failure there ends every rank, so the others wait to hear that all went well.
-  if (parts_.world.rank == 0) {
-    const auto [folder, bytes] = parts_.checkpoints.save({counters_, state(), parts_.environment});
-    parts_.sinks.checkpoint(
-        {.step = counters_["step"],
-         .path = folder.string(),
-         .seconds =
-             std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()});
-  }
-  parts_.communicators.control->barrier();
-  saved_step_ = counters_["step"];
-}
-
 void Trainer::evaluate() {
   clock_.enter("evaluation");
+  parts_.sinks.state("evaluating");
   parts_.method.eval();
   for (const EvaluationRecord& record : parts_.evaluation.measure(
            parts_.method, counters_["step"], counters_["step"] == total_steps_))
     parts_.sinks.evaluation(record);
   parts_.method.train();
-}
-
-void Trainer::write_summary() {
-  const Communicator& control = *parts_.communicators.control;
-  at::Tensor peak = at::full({1}, peak_rss_bytes(), at::kLong);
-  control.all_reduce_max(peak);
-  if (parts_.world.rank == 0) {
-    Summary summary{.method = parts_.method_name, .config = parts_.config_name};
-    summary.ranks = parts_.world.size;
-    summary.global_batch = parts_.options.train.global_batch;
-    summary.negatives_per_anchor =
-        parts_.method.negatives_per_anchor(std::min(summary.global_batch, parts_.training_samples));
-    summary.steps = counters_["step"];
-    summary.samples_seen = counters_["samples"];
-    summary.skipped_steps = counters_["skipped_steps"];
-    summary.samples_per_second =
-        session_seconds_ > 0 ? static_cast<double>(session_samples_) / session_seconds_ : 0;
-    summary.peak_rss_bytes = peak.item<int64_t>();
-    summary.state_sha256 = sha256_of_state(state(), counters_);
-    write_summary_file(parts_.run_dir, summary);
-  }
-  control.barrier();
+  parts_.sinks.state("training");
+  work_.take_busy_seconds();
 }
 
 }  // namespace cltrain

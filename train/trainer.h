@@ -1,5 +1,6 @@
 // Trainer: the loop. One step is: data, forward, loss, backward with the sum of gradients over the
-// ranks, agreement that all is finite, update. Read step() in trainer.cpp first.
+// ranks, agreement that all is finite, update. Read step() in trainer.cpp first;
+// what keeps and restores the state is in trainer_state.cpp.
 //
 // Every rank makes one and calls run(); all of them return the same exit code. Errors that end the
 // run are exceptions: NonFinite here, PeerLost, DataError, IoError and CheckpointError from below.
@@ -9,9 +10,12 @@
 #include "dist/communicator.h"
 #include "dist/gradient_sum.h"
 #include "models/method.h"
+#include "monitoring/options.h"
 #include "monitoring/sink.h"
+#include "train/bad_samples.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
+#include "train/health.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/phase_clock.h"
@@ -35,8 +39,10 @@ struct TrainerParts {
   const World& world;
   const Communicators& communicators;
   const TrainOptions& options;
+  const MetricsOptions& metrics;
   Method& method;
   Loader& loader;
+  BadSamples& bad_samples;
   Evaluation& evaluation;
   const CheckpointStore& checkpoints;
   const int64_t training_samples;  ///< of the data set; a continued run must find as many
@@ -69,19 +75,24 @@ class Trainer {
     double loss = 0;
     bool finite = true;
     bool stop = false;
+    bool replaced_rows = false;
+    int slowest_rank = 0;
+    double slowest_lag_seconds = 0;
   };
 
   StepRecord step();
   GradientSum& gradients_of(const Phase& phase);
   void freeze_others(const Phase& phase);
   void warn_of_unreached(const std::vector<std::string>& names);
-  Verdict agree(const at::Tensor& share);
-  double gradient_norm() const;
+  Verdict agree(const at::Tensor& share, double gradient_norm, const Batch& batch);
+  std::vector<at::Tensor> parameters_of_groups(const std::vector<std::string>& names) const;
+  std::vector<at::Tensor> gradients_of_groups(const std::vector<std::string>& names) const;
   void refuse(const Batch& batch, double loss);
   Batch next_batch();
   std::vector<NamedTensor> state() const;
   at::Tensor global_ids(const Batch& batch) const;  // in order, on every rank
-  void save();
+  bool save();           // false: could not be written, and is to be tried again
+  void save_for_sure();  // tries until it is written; IoError after checkpoint.max_failures
   void evaluate();
   void write_summary();
 
@@ -91,6 +102,8 @@ class Trainer {
   bool warned_of_unreached_ = false;
   std::map<std::string, int64_t> counters_{{"step", 0}, {"samples", 0}, {"skipped_steps", 0}};
   int64_t saved_step_ = -1;
+  int64_t failed_saves_ = 0;  // in a row
+  WorkMeter work_;
   bool stop_ = false;
   int64_t session_samples_ = 0;  // since this process began
   double session_seconds_ = 0;

@@ -35,16 +35,18 @@ LossShare Simclr::loss(const Phase&, const Batch& batch, const StepContext& cont
   // Both views in one pass, so that batch norm sees all 2B rows.
   const at::Tensor views = at::cat({batch.tensors.at("view0"), batch.tensors.at("view1")});
   const at::Tensor z = head_->forward(encoder_->forward(views));  // [2b, D]
-  context.enter("loss");
   // The loss stays in the weights' type where autocast computed the network in bfloat16.
   const at::Tensor wide = z.to(log_scale_.scalar_type());
   const at::Tensor unit = wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
   const int64_t local_batch = context.rows[context.communicators.loss->rank()];
+  const at::Tensor view0 = unit.narrow(0, 0, local_batch);
+  const at::Tensor view1 = unit.narrow(0, local_batch, local_batch);
   const at::Tensor scale = log_scale_.exp();
   const at::Tensor share =
-      global_nt_xent(unit.narrow(0, 0, local_batch), unit.narrow(0, local_batch, local_batch),
-                     scale, context.rows, *context.communicators.loss);
-  return {share, {{"temperature", 1.0 / scale.item<double>()}}};
+      global_nt_xent(view0, view1, scale, context.rows, *context.communicators.loss, context.enter);
+  return {.share = share,
+          .scalars = {{"temperature", 1.0 / scale.item<double>()}},
+          .embeddings = {view0.detach(), view1.detach()}};
 }
 
 at::Tensor Simclr::embed(const at::Tensor& images) {

@@ -1,11 +1,13 @@
 #include "data/image_folder.h"
 
+#include "data/files.h"
 #include "test_files.h"
 
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 namespace cltrain {
 namespace {
@@ -112,6 +114,59 @@ TEST(ImageFolder, NamesTheDamagedFile) {
   }
   fs::remove(folder / "cat/bad.jpg");
   EXPECT_MENTIONS(data_error([&] { pair.train->image(0); }), "bad.jpg: no such file");
+}
+
+TEST(ImageFolder, HandsOutFilesAsTheyAreAndBadOnesWithTheirKind) {
+  const TemporaryFolder folder;
+  const Bytes jpeg = picture("colour.jpg");
+  for (const std::string name : {"1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"})
+    write(folder / name, jpeg);
+  const DatasetPair pair = open(folder.path());
+  const RawImage raw = pair.train->raw(0);
+  EXPECT_EQ(raw.encoded, jpeg);
+  EXPECT_TRUE(raw.pixels.pixels.empty());
+  EXPECT_EQ(raw.name, (folder / "1.jpg").string());
+  const auto kind = [&](int64_t position) -> std::string {
+    try {
+      pair.train->raw(position);
+    } catch (const BadSample& bad) {
+      EXPECT_MENTIONS(std::string(bad.what()), std::to_string(position + 1) + ".jpg");
+      return bad.kind();
+    }
+    return "";
+  };
+  fs::remove(folder / "2.jpg");
+  write(folder / "3.jpg", {});
+  fs::remove(folder / "4.jpg");
+  fs::create_directory(folder / "4.jpg");
+  fs::resize_file(folder / "5.jpg", (uint64_t{1} << 29) + 1);  // sparse
+  EXPECT_EQ(kind(0), "");
+  EXPECT_EQ(kind(1), "unreadable");
+  EXPECT_EQ(kind(2), "damaged");
+  EXPECT_EQ(kind(3), "unreadable");
+  EXPECT_EQ(kind(4), "too_large");
+}
+
+TEST(ReadSample, RunningOutOfDescriptorsIsNoFaultOfTheSample) {
+  const TemporaryFolder folder;
+  write(folder / "a.jpg", {1});
+  EXPECT_EQ(read_sample(folder / "a.jpg", 1).size(), 1u);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string text;
+  bool bad_sample = false;
+  try {
+    read_sample(folder / "a.jpg", 1);
+  } catch (const DataError& error) {
+    text = error.what();
+    bad_sample = dynamic_cast<const BadSample*>(&error) != nullptr;
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_FALSE(bad_sample);
+  EXPECT_MENTIONS(text, "ulimit -n");
 }
 
 }  // namespace

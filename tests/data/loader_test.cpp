@@ -305,11 +305,11 @@ TEST(Loader, RefusesWhatCannotWork) {
 TEST(PlainImages, AreTheSameAtAnyNumberOfThreads) {
   const PatternDataset dataset(23);
   const AugmentOptions options = small_views();
-  const at::Tensor one = plain_images(dataset, {3, 20}, options, 1);
+  const at::Tensor one = plain_images(dataset, {3, 20}, options, 1).pictures;
   ASSERT_EQ(one.sizes(), (at::IntArrayRef{17, 3, 10, 10}));
-  EXPECT_TRUE(at::equal(one, plain_images(dataset, {3, 20}, options, 4)));
-  EXPECT_TRUE(at::equal(one.slice(0, 5, 9), plain_images(dataset, {8, 12}, options, 2)));
-  EXPECT_EQ(plain_images(dataset, {4, 4}, options, 3).size(0), 0);
+  EXPECT_TRUE(at::equal(one, plain_images(dataset, {3, 20}, options, 4).pictures));
+  EXPECT_TRUE(at::equal(one.slice(0, 5, 9), plain_images(dataset, {8, 12}, options, 2).pictures));
+  EXPECT_EQ(plain_images(dataset, {4, 4}, options, 3).pictures.size(0), 0);
   EXPECT_THROW(plain_images(dataset, {20, 24}, options, 1), std::invalid_argument);
   const FailingDataset failing(5);
   EXPECT_THROW(plain_images(failing, {0, 23}, options, 3), DataError);

@@ -132,6 +132,29 @@ TEST(KnnAccuracy, TiesGoToTheLowerClassAndTheEarlierRow) {
   EXPECT_EQ(knn_accuracy(base, plane({2, 0}, {1}), 2, 1, 0.1, *alone).top1, 1.0);
 }
 
+TEST(KnnAccuracy, TopFiveAndClassesAreCountedByVotes) {
+  const auto alone = testing::one_rank();
+  // Seven classes on a fan; from the query at angle 0, class c is the (c + 1)-th nearest.
+  std::vector<float> fan;
+  for (int c = 0; c < 7; ++c) {
+    fan.push_back(std::cos(0.2f * static_cast<float>(c)));
+    fan.push_back(std::sin(0.2f * static_cast<float>(c)));
+  }
+  const Features base = plane(fan, {0, 1, 2, 3, 4, 5, 6});
+  const Features queries = plane({1, 0, 1, 0, 1, 0, 1, 0, 1, 0}, {0, 4, 5, 4, 0});
+  const KnnResult result = knn_accuracy(base, queries, 7, 7, 0.1, *alone);
+  EXPECT_DOUBLE_EQ(result.top1, 2.0 / 5);
+  EXPECT_DOUBLE_EQ(result.top5, 4.0 / 5);
+  ASSERT_EQ(result.classes.size(), 3u);  // classes without queries are absent
+  EXPECT_EQ(result.classes[0].label, 0);
+  EXPECT_EQ(result.classes[0].queries, 2);
+  EXPECT_EQ(result.classes[0].top1, 1.0);
+  EXPECT_EQ(result.classes[1].label, 4);
+  EXPECT_EQ(result.classes[1].top1, 0.0);
+  // Of three neighbours only three classes got a vote.
+  EXPECT_DOUBLE_EQ(knn_accuracy(base, queries, 7, 3, 0.1, *alone).top5, 2.0 / 5);
+}
+
 TEST(KnnAccuracy, NoQueriesAreNoAccuracy) {
   const auto alone = testing::one_rank();
   const Features none{at::zeros({0, 2}), at::zeros({0}, at::kLong)};

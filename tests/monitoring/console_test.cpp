@@ -130,6 +130,12 @@ TEST_F(ConsoleTest, EvaluationsCheckpointsAndRefusalsAreShown) {
   EXPECT_EQ(got[3], "step 7  checkpoint runs/x/checkpoints/step-7  (0.5 s)");
 }
 
+TEST_F(ConsoleTest, FailuresToWriteAreShown) {
+  ConsoleSink console = make(false, 0);
+  console.write_failure("WARNING: no space left");
+  EXPECT_EQ(text(), "WARNING: no space left\n");
+}
+
 TEST(Console, Durations) {
   EXPECT_EQ(format_duration(3.4), "3s");
   EXPECT_EQ(format_duration(59.6), "1m00s");

@@ -98,6 +98,50 @@ TEST_F(JsonlTest, LineHasTheFieldsAndExactNumbers) {
   EXPECT_EQ(std::strtod(text.c_str() + at + 7, nullptr), r.loss);
 }
 
+TEST_F(JsonlTest, MeasuresOfHealthAreThereWhereTheyWereMeasured) {
+  StepRecord plain = record(1);
+  plain.gradient_norm = 0.75;
+  plain.slowest_rank = 3;
+  plain.slowest_lag_seconds = 0.25;
+  plain.communication_bytes = {{"all_gather", 3e9}, {"broadcast", 0}};
+  plain.batches_ready = 2;
+  plain.resident_bytes = 5'000'000'000;
+  plain.data_errors = {{"damaged", 0}};
+  StepRecord measured = plain;
+  measured.step = 2;
+  measured.parameter_norm = 12.5;
+  measured.similarity = {{"embedding_std", 0.0625},
+                         {"uniformity", -std::numeric_limits<double>::infinity()}};
+  measured.device_bytes = 1 << 20;
+  measured.data_errors = {{"damaged", 2}, {"too_large", 0}};
+  JsonlSink sink(path_, 0);
+  sink.step(plain);
+  sink.step(measured);
+  const json first = json::parse(lines().at(0)), second = json::parse(lines().at(1));
+  EXPECT_EQ(first["gradient_norm"], 0.75);
+  EXPECT_EQ(first["slowest_rank"], 3);
+  EXPECT_EQ(first["slowest_lag_seconds"], 0.25);
+  EXPECT_EQ(first["communication_bytes"], (json{{"all_gather", 3'000'000'000}}));
+  EXPECT_NE(lines()[0].find("\"all_gather\":3000000000}"), std::string::npos) << lines()[0];
+  EXPECT_EQ(first["batches_ready"], 2);
+  EXPECT_EQ(first["resident_bytes"], 5'000'000'000);
+  for (const char* absent : {"parameter_norm", "similarity", "device_bytes", "data_errors"})
+    EXPECT_FALSE(first.contains(absent)) << absent;
+  EXPECT_EQ(second["parameter_norm"], 12.5);
+  EXPECT_EQ(second["similarity"]["embedding_std"], 0.0625);
+  EXPECT_EQ(second["similarity"]["uniformity_text"], "-inf");
+  EXPECT_EQ(second["device_bytes"], 1 << 20);
+  EXPECT_EQ(second["data_errors"], (json{{"damaged", 2}}));
+}
+
+TEST_F(JsonlTest, LinesOfEarlierVersionsAreContinued) {
+  append_raw(R"({"step":1,"epoch":0,"loss":5.1,"lr":0.3,"samples_per_second":1234.5,)"
+             R"("ids_hash":"ab","samples":256})"
+             "\n");
+  write_steps(1, 2, 3);
+  EXPECT_EQ(steps(), one_to(3));
+}
+
 TEST_F(JsonlTest, ValuesThatAreNotNumbersAreNullWithText) {
   StepRecord r = record(1);
   r.loss = std::numeric_limits<double>::quiet_NaN();
@@ -153,18 +197,38 @@ TEST_F(JsonlTest, DamageIsNamedAndNothingIsLost) {
   EXPECT_EQ(fs::file_size(path_), size);
 }
 
-TEST_F(JsonlTest, UnwritableFileIsAnError) {
-  EXPECT_THROW(JsonlSink(folder_ / "no_such_folder" / "metrics.jsonl", 0), std::runtime_error);
-  // A limit on the file size refuses the write as a full disk does.
+TEST_F(JsonlTest, FileThatCannotBeOpenedIsAnError) {
+  EXPECT_THROW(JsonlSink(folder_ / "no_such_folder" / "metrics.jsonl", 0), RecordError);
+}
+
+TEST_F(JsonlTest, WhatAFullDiskRefusesIsHeldBackAndWrittenLater) {
   JsonlSink sink(path_, 0);
+  sink.step(record(1));
+  // A limit on the file size refuses the write as a full disk does: in the middle of a line.
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit small{.rlim_cur = 1, .rlim_max = before.rlim_max};
+  const rlimit small{.rlim_cur = fs::file_size(path_) + 40, .rlim_max = before.rlim_max};
   const auto handler = signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  EXPECT_THROW(sink.step(record(1)), std::runtime_error);
+  std::string said;
+  EXPECT_NO_THROW(sink.step(record(2)));
+  EXPECT_NO_THROW(sink.step(record(3)));
+  EXPECT_EQ(fs::file_size(path_), small.rlim_cur);
+  try {
+    sink.flush();
+  } catch (const RecordError& error) {
+    said = error.what();
+  }
+  EXPECT_THROW(sink.close(), RecordError);
   setrlimit(RLIMIT_FSIZE, &before);
   signal(SIGXFSZ, handler);
+  EXPECT_NE(said.find(path_.string()), std::string::npos) << said;
+  EXPECT_NE(said.find("free space"), std::string::npos) << said;
+  EXPECT_NO_THROW(sink.flush());
+  EXPECT_EQ(steps(), one_to(3));
+  sink.step(record(4));
+  EXPECT_NO_THROW(sink.close());
+  EXPECT_EQ(steps(), one_to(4));
 }
 
 TEST_F(JsonlTest, EvaluationsGoToTheirOwnFileOnce) {
@@ -181,6 +245,10 @@ TEST_F(JsonlTest, EvaluationsGoToTheirOwnFileOnce) {
     sink.evaluation({10, "linear", {{"top1", 0.6}}, 0.1});
     sink.evaluation({20, "knn", {{"top1", 0.9}}, 1.5});
   }
+  using Probes = std::set<std::string>;
+  EXPECT_EQ(recorded_probes(folder_ / "evaluations.jsonl", 10), (Probes{"knn", "raw", "linear"}));
+  EXPECT_EQ(recorded_probes(folder_ / "evaluations.jsonl", 11), Probes{});
+  EXPECT_EQ(recorded_probes(folder_ / "nothing.jsonl", 10), Probes{});
   std::vector<std::string> seen;
   for (const std::string& text : lines("evaluations.jsonl")) {
     const json line = json::parse(text);

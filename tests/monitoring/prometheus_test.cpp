@@ -63,7 +63,9 @@ RunInfo info() {
           .run = "runs/\"quoted\"",
           .method = "simclr",
           .dataset = "fashion_mnist",
-          .ranks = 4};
+          .ranks = 4,
+          .restarts = 2,
+          .total_steps = 1000};
 }
 
 StepRecord step_record(int64_t step, double loss, double seconds) {
@@ -92,8 +94,110 @@ TEST(Prometheus, StartsFromZero) {
     EXPECT_EQ(value_of(body, "cltrain_phase_seconds_total{phase=\"" + std::string(phase) + "\"}"),
               0);
   }
+  for (std::string_view operation : kCollectives) {
+    EXPECT_EQ(value_of(body, "cltrain_communication_bytes_total{operation=\"" +
+                                 std::string(operation) + "\"}"),
+              0);
+  }
+  for (std::string_view kind : kDataErrorKinds) {
+    EXPECT_EQ(value_of(body, "cltrain_data_errors_total{kind=\"" + std::string(kind) + "\"}"), 0);
+  }
+  for (const char* series :
+       {"cltrain_checkpoints_total", "cltrain_write_failures_total",
+        "cltrain_slowest_rank_lag_seconds_total", "cltrain_step_duration_seconds_count",
+        "cltrain_checkpoint_last_success_timestamp_seconds", "cltrain_loader_ready_batches"}) {
+    EXPECT_EQ(value_of(body, series), 0);
+  }
   EXPECT_EQ(value_of(body, "cltrain_build_info{commit=\"abc\",torch=\"2.11.0\",version=\"0.1.0\"}"),
             1);
+}
+
+TEST(Prometheus, WhatIsNotMeasuredYetIsNotANumber) {
+  PrometheusSink sink(free_port(), info());
+  const std::string body = scrape(sink.port());
+  for (const char* series :
+       {"cltrain_loss", "cltrain_learning_rate", "cltrain_temperature", "cltrain_gradient_norm",
+        "cltrain_parameter_norm", "cltrain_embedding_std", "cltrain_alignment",
+        "cltrain_uniformity", "cltrain_positive_similarity", "cltrain_hardest_negative_similarity",
+        "cltrain_checkpoint_duration_seconds", "cltrain_checkpoint_size_bytes"}) {
+    EXPECT_NE(body.find(std::string("\n") + series + " Nan\n"), std::string::npos)
+        << series << " in\n"
+        << body;
+  }
+}
+
+TEST(Prometheus, TheRunItsStateAndItsRestarts) {
+  PrometheusSink sink(free_port(), info());
+  const auto states = [&](const std::string& expected) {
+    const std::string body = scrape(sink.port());
+    for (std::string_view state : kRunStates) {
+      EXPECT_EQ(value_of(body, "cltrain_run_state{state=\"" + std::string(state) + "\"}"),
+                state == expected ? 1 : 0)
+          << state;
+    }
+  };
+  states("starting");
+  sink.state("training");
+  states("training");
+  sink.state("checkpointing");
+  states("checkpointing");
+  const std::string body = scrape(sink.port());
+  EXPECT_EQ(value_of(body, "cltrain_restarts"), 2);
+  EXPECT_EQ(value_of(body, "cltrain_target_steps"), 1000);
+  EXPECT_GT(value_of(body, "cltrain_start_timestamp_seconds"), 1.7e9);
+  EXPECT_GT(value_of(body, "cltrain_peak_resident_memory_bytes"), 1e6);
+}
+
+TEST(Prometheus, MeasuresKeepTheirLastValueAndCountersAdd) {
+  PrometheusSink sink(free_port(), info());
+  StepRecord r = step_record(50, 1, 0.1);
+  r.gradient_norm = 2.5;
+  r.parameter_norm = 30;
+  r.similarity = {{"embedding_std", 0.0625},
+                  {"alignment", 0.5},
+                  {"uniformity", -2},
+                  {"positive_similarity", 0.75},
+                  {"hardest_negative_similarity", 0.25}};
+  r.slowest_rank = 3;
+  r.slowest_lag_seconds = 0.5;
+  r.communication_bytes = {{"all_gather", 1000}, {"all_reduce", 64}};
+  r.data_errors = {{"damaged", 2}};
+  r.batches_ready = 4;
+  r.resident_bytes = 1 << 30;
+  r.device_bytes = 1 << 20;
+  sink.step(r);
+  StepRecord next = step_record(51, 1, 0.1);
+  next.gradient_norm = 1.5;
+  next.slowest_lag_seconds = 0.25;
+  next.communication_bytes = {{"all_gather", 500}};
+  next.data_errors = {{"damaged", 1}, {"unreadable", 1}};
+  sink.step(next);
+  sink.checkpoint({51, "somewhere", 1.5, 4096});
+  sink.write_failure("no space");
+  sink.evaluation({51, "knn", {{"top1", 0.5}}, 12.5});
+  const std::string body = scrape(sink.port());
+  EXPECT_EQ(value_of(body, "cltrain_gradient_norm"), 1.5);
+  EXPECT_EQ(value_of(body, "cltrain_parameter_norm"), 30);
+  EXPECT_EQ(value_of(body, "cltrain_embedding_std"), 0.0625);
+  EXPECT_EQ(value_of(body, "cltrain_alignment"), 0.5);
+  EXPECT_EQ(value_of(body, "cltrain_uniformity"), -2);
+  EXPECT_EQ(value_of(body, "cltrain_positive_similarity"), 0.75);
+  EXPECT_EQ(value_of(body, "cltrain_hardest_negative_similarity"), 0.25);
+  EXPECT_EQ(value_of(body, "cltrain_temperature"), 0.5);
+  EXPECT_EQ(value_of(body, "cltrain_slowest_rank"), 0);
+  EXPECT_EQ(value_of(body, "cltrain_slowest_rank_lag_seconds"), 0.25);
+  EXPECT_EQ(value_of(body, "cltrain_slowest_rank_lag_seconds_total"), 0.75);
+  EXPECT_EQ(value_of(body, "cltrain_communication_bytes_total{operation=\"all_gather\"}"), 1500);
+  EXPECT_EQ(value_of(body, "cltrain_communication_bytes_total{operation=\"all_reduce\"}"), 64);
+  EXPECT_EQ(value_of(body, "cltrain_data_errors_total{kind=\"damaged\"}"), 3);
+  EXPECT_EQ(value_of(body, "cltrain_data_errors_total{kind=\"unreadable\"}"), 1);
+  EXPECT_EQ(value_of(body, "cltrain_loader_ready_batches"), 0);
+  EXPECT_EQ(value_of(body, "cltrain_resident_memory_bytes"), 0);  // the last record's
+  EXPECT_EQ(value_of(body, "cltrain_checkpoints_total"), 1);
+  EXPECT_EQ(value_of(body, "cltrain_checkpoint_duration_seconds"), 1.5);
+  EXPECT_EQ(value_of(body, "cltrain_checkpoint_size_bytes"), 4096);
+  EXPECT_EQ(value_of(body, "cltrain_write_failures_total"), 1);
+  EXPECT_EQ(value_of(body, "cltrain_evaluation_duration_seconds{probe=\"knn\"}"), 12.5);
 }
 
 TEST(Prometheus, ServesWhatTheStepsReported) {
@@ -136,6 +240,8 @@ TEST(Prometheus, PromtoolFindsNothingToSay) {
   PrometheusSink sink(free_port(), info());
   sink.step(step_record(1, std::numeric_limits<double>::quiet_NaN(), 0.01));
   sink.evaluation({1, "knn", {{"top1", 0.5}, {"ndcg", 0.5}}, 1});
+  sink.checkpoint({1, "somewhere", 1.5, 4096});
+  sink.write_failure("no space");
   scrape(sink.port());  // a second scrape also shows the exposer's own series filled
   char name[] = "/tmp/cltrain_metrics_XXXXXX";
   const int descriptor = mkstemp(name);

@@ -76,6 +76,7 @@ struct Session {
         LoaderOptions{
             .seed = 1, .global_batch = 6, .rank = world().rank, .world_size = world().size},
         views);
+    bad_samples = std::make_unique<BadSamples>(dir, *all_ranks().control, 20, 0.01);
     evaluation = std::make_unique<Evaluation>(
         EvaluationParts{world(), all_ranks(), eval, data, views, at::kDouble, 1});
     store = std::make_unique<CheckpointStore>(dir / "checkpoints", 9, [](const std::string&) {});
@@ -83,8 +84,10 @@ struct Session {
     trainer = std::make_unique<Trainer>(TrainerParts{world(),
                                                      all_ranks(),
                                                      options,
+                                                     metrics,
                                                      *method,
                                                      *loader,
+                                                     *bad_samples,
                                                      *evaluation,
                                                      *store,
                                                      20,
@@ -107,9 +110,11 @@ struct Session {
   std::shared_ptr<Poisoned> method;
   TrainOptions options;
   EvalOptions eval;
+  MetricsOptions metrics;
   AugmentOptions views;
   DatasetPair data;
   std::unique_ptr<Loader> loader;
+  std::unique_ptr<BadSamples> bad_samples;
   std::unique_ptr<Evaluation> evaluation;
   std::unique_ptr<CheckpointStore> store;
   Sinks sinks;

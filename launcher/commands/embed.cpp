@@ -1,0 +1,86 @@
+// cltrain embed: the embeddings of a data set as .npy files with a manifest, and an index of them.
+#include "configs/mistakes.h"
+#include "dist/exit_codes.h"
+#include "eval/embedding_files.h"
+#include "eval/similarity_index.h"
+#include "launcher/commands/commands.h"
+#include "launcher/opened_run.h"
+#include "train/digest.h"
+#include "train/weights.h"
+
+#include <filesystem>
+
+namespace cltrain {
+namespace {
+
+std::string weights_sha256(const Method& method) {
+  const torch::nn::Module& encoder = backbone_of(method);
+  std::vector<NamedTensor> tensors;
+  for (const auto& item : encoder.named_parameters())
+    tensors.emplace_back(item.key(), item.value());
+  for (const auto& item : encoder.named_buffers()) tensors.emplace_back(item.key(), item.value());
+  return sha256_of_state(tensors, {});
+}
+
+class EmbedCommand : public Command {
+ public:
+  void describe(OptionTable& flags) override {
+    cltrain::describe(flags, choice_);
+    flags.add("--split", split_,
+              {.doc = "which part of the data set", .choices = {"train", "test"}});
+    flags.add("--out", out_,
+              {.doc = "the embeddings, .npy; ids, labels and manifest go beside them"});
+    flags.add("--index", index_,
+              {.doc = "also write a faiss index for cosine similarity: exact, or a graph for "
+                      "millions of rows",
+               .choices = {"none", "flat", "hnsw"}});
+    flags.add("--normalize", normalize_, {.doc = "write rows of unit length"});
+  }
+
+  int run(const Invocation& invocation) override {
+    if (std::filesystem::path(out_).extension() != ".npy")
+      throw ConfigError("--out " + out_ + ": name the file .npy, the format it has");
+    auto run = open_run(choice_, invocation.overrides, invocation.rank);
+    const Dataset* dataset = split_ == "train" ? run->data.train.get() : run->data.test.get();
+    if (dataset == nullptr)
+      throw DataError("--split " + split_ + ": this data set has no such part: " + run->data.note);
+    const Features share =
+        embed_share(*dataset, run->options().augment, encoder_of(*run), embed_settings(*run));
+    total_left_out(share, *dataset, *run->communicators.control);
+    const AugmentOptions& views = run->options().augment;
+    const EmbeddingManifest manifest = write_embeddings(
+        share,
+        {.run = choice_.run.empty() ? choice_.config : choice_.run,
+         .step = run->step,
+         .weights_sha256 = weights_sha256(*run->method),
+         .data_set = dataset->describe(),
+         .split = split_,
+         .transform = "shorter side resized, centre of " + std::to_string(views.size) +
+                      " pixels, normalised by augment.mean and augment.std",
+         .normalized = normalize_},
+        out_, *run->communicators.control);
+    say(run->world, "wrote " + out_ + ": " + std::to_string(manifest.rows) + " x " +
+                        std::to_string(manifest.width) + ", " + run->weights + ", " +
+                        dataset->describe() + "\n");
+    if (manifest.left_out > 0)
+      say(run->world, "WARNING: " + std::to_string(manifest.left_out) + " images were left out\n");
+    if (run->world.rank == 0 && index_ != "none")
+      say(run->world, "wrote " + write_index(out_, index_).string() + "\n");
+    run->communicators.control->barrier();
+    close_run(std::move(run));
+    return kDone;
+  }
+
+ private:
+  RunChoice choice_;
+  std::string split_ = "test", out_ = "emb.npy", index_ = "none";
+  bool normalize_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_embed_command() {
+  return std::make_unique<EmbedCommand>();
+}
+
+}  // namespace cltrain

@@ -1,0 +1,140 @@
+// cltrain eval: kNN and linear probe of an encoder, each sample embedded once, over all ranks.
+#include "configs/mistakes.h"
+#include "dist/exit_codes.h"
+#include "eval/features.h"
+#include "eval/knn.h"
+#include "eval/linear_probe.h"
+#include "launcher/commands/commands.h"
+#include "launcher/opened_run.h"
+#include "train/files.h"
+#include "train/summary.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace cltrain {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+template <class... Values>
+std::string format(const char* text, Values... values) {
+  char line[256];
+  std::snprintf(line, sizeof(line), text, values...);
+  return line;
+}
+
+class EvalCommand : public Command {
+ public:
+  void describe(OptionTable& flags) override {
+    cltrain::describe(flags, choice_);
+    flags.add("--probe", probes_,
+              {.doc = "what to measure, several with a comma between them",
+               .choices = {"knn", "linear"}});
+    flags.add("--untrained", untrained_,
+              {.doc = "measure the run's encoder with its initial weights instead: what training "
+                      "is compared with"});
+    flags.add("--out", out_, {.doc = "write the results here too, a JSON line a probe"});
+  }
+
+  int run(const Invocation& invocation) override {
+    auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
+    const DatasetPair& data = run->data;
+    if (!data.test || data.train->classes() == 0)
+      throw DataError("cltrain eval needs a labelled test set: " + data.note);
+    say(run->world, "encoder   " + run->options().method.model.name + " of " + run->read->name +
+                        ", " + run->weights + "\ndata      " + data.train->describe() +
+                        "\n          " + data.test->describe() + "\n");
+    const auto started = Clock::now();
+    const Features train = embed(*run, *data.train), test = embed(*run, *data.test);
+    const Communicator& control = *run->communicators.control;
+    const int64_t left_out =
+        total_left_out(train, *data.train, control) + total_left_out(test, *data.test, control);
+    say(run->world, format("embedded  %lld + %lld images, %lld values each, in %.1f s\n",
+                           static_cast<long long>(data.train->size()),
+                           static_cast<long long>(data.test->size()),
+                           static_cast<long long>(train.vectors.size(1)), seconds_since(started)));
+    if (left_out > 0)
+      say(run->world, format("WARNING: %lld images were left out; the first: ",
+                             static_cast<long long>(left_out)) +
+                          train.first_left_out + test.first_left_out + "\n");
+    std::string lines;
+    for (const std::string& probe : probes_) {
+      const ProbeReport report = measure(probe, *run, train, test, left_out);
+      print(*run, report);
+      lines += report_text(report) + "\n";
+      if (run->world.rank == 0 && !run->folder.empty()) append_report(run->folder, report);
+    }
+    if (run->world.rank == 0 && !out_.empty()) replace_file_durably(out_, lines);
+    if (!run->folder.empty())
+      say(run->world, "appended to " + (run->folder / "summary.json").string() + "\n");
+    close_run(std::move(run));
+    return kDone;
+  }
+
+ private:
+  static Features embed(OpenedRun& run, const Dataset& dataset) {
+    return embed_share(dataset, run.options().augment, encoder_of(run), embed_settings(run));
+  }
+
+  ProbeReport measure(const std::string& probe, const OpenedRun& run, const Features& train,
+                      const Features& test, int64_t left_out) const {
+    const Options& options = run.options();
+    const Communicator& control = *run.communicators.control;
+    const int64_t classes = run.data.train->classes();
+    ProbeReport report{.probe = probe, .weights = run.weights, .step = run.step};
+    report.seed = options.train.run.seed;
+    report.ranks = run.world.size;
+    report.left_out = left_out;
+    const auto started = Clock::now();
+    if (probe == "knn") {
+      report.accuracy = knn_accuracy(train, test, classes, options.eval.knn_k,
+                                     options.eval.knn_temperature, control);
+      report.protocol =
+          format("weighted kNN, cosine, k = %lld, T = %g",
+                 static_cast<long long>(options.eval.knn_k), options.eval.knn_temperature);
+    } else {
+      const ProbeResult result =
+          linear_probe(train, test, classes, options.eval.probe,
+                       static_cast<uint64_t>(options.train.run.seed), control);
+      report.accuracy = result;
+      report.protocol = result.protocol;
+    }
+    report.seconds = seconds_since(started);
+    return report;
+  }
+
+  static void print(const OpenedRun& run, const ProbeReport& report) {
+    std::vector<ClassAccuracy> classes = report.accuracy.classes;
+    std::stable_sort(classes.begin(), classes.end(),
+                     [](const auto& a, const auto& b) { return a.top1 > b.top1; });
+    std::string text =
+        format("%-9s top-1 %6.2f %%   top-5 %6.2f %%   (%lld images, %.1f s)\n",
+               report.probe.c_str(), 100 * report.accuracy.top1, 100 * report.accuracy.top5,
+               static_cast<long long>(report.accuracy.queries), report.seconds);
+    text += "          " + report.protocol + "\n";
+    if (!classes.empty())
+      text += format("          best class %lld with %.1f %%, worst class %lld with %.1f %%\n",
+                     static_cast<long long>(classes.front().label), 100 * classes.front().top1,
+                     static_cast<long long>(classes.back().label), 100 * classes.back().top1);
+    say(run.world, text);
+  }
+
+  RunChoice choice_;
+  std::vector<std::string> probes_ = {"knn", "linear"};
+  bool untrained_ = false;
+  std::string out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_eval_command() {
+  return std::make_unique<EvalCommand>();
+}
+
+}  // namespace cltrain

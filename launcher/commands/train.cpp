@@ -1,0 +1,83 @@
+// cltrain train | config: the options of a run, printed or trained with.
+#include "configs/config.h"
+#include "configs/mistakes.h"
+#include "dist/exit_codes.h"
+#include "dist/world.h"
+#include "launcher/build_info.h"
+#include "launcher/commands/commands.h"
+#include "launcher/options.h"
+#include "launcher/session.h"
+#include "train/signals.h"
+
+#include <cstdio>
+#include <filesystem>
+
+namespace cltrain {
+namespace {
+
+void refuse_if_any(const std::vector<std::string>& problems) {
+  std::string all;
+  for (const std::string& problem : problems) all += (all.empty() ? "" : "\n") + problem;
+  if (!all.empty()) throw ConfigError(all);
+}
+
+/// The flag --config and what it and the overrides make of the options.
+class WithConfig : public Command {
+ public:
+  void describe(OptionTable& flags) override {
+    flags.add("--config", file_,
+              {.doc = "the config: a file here, or one of the shipped ones by name"});
+  }
+
+ protected:
+  ResolvedConfig load(const Invocation& invocation) {
+    if (file_.empty())
+      throw ConfigError(
+          "command line: no config given; try --config simclr_fashion.yaml; see "
+          "cltrain --help");
+    options_.train.run.dir = "runs/" + std::filesystem::path(file_).stem().string();
+    cltrain::describe(table_, options_);
+    return load_config(
+        {.file = file_, .overrides = invocation.overrides, .search = config_folders()}, table_);
+  }
+
+  std::string file_;
+  Options options_;
+  OptionTable table_;
+};
+
+class ConfigCommand : public WithConfig {
+ public:
+  int run(const Invocation& invocation) override {
+    const std::string text = resolved_with_origins(load(invocation));
+    if (announced_rank() == 0) std::fputs(text.c_str(), stdout);
+    return kDone;
+  }
+};
+
+class TrainCommand : public WithConfig {
+ public:
+  int run(const Invocation& invocation) override {
+    const ResolvedConfig config = load(invocation);
+    refuse_if_any(problems(options_, announced_size()));
+    listen_for_stop();  // before MPI: a batch system may ask at any moment
+    World world = open_world(options_.dist);
+    invocation.rank = world.rank;
+    refuse_if_any(problems(options_, world.size));
+    const int code = train(options_, table_, config, world);
+    close_world(world);
+    return code;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_config_command() {
+  return std::make_unique<ConfigCommand>();
+}
+
+std::unique_ptr<Command> make_train_command() {
+  return std::make_unique<TrainCommand>();
+}
+
+}  // namespace cltrain

@@ -1,0 +1,151 @@
+#include "launcher/opened_run.h"
+
+#include "configs/mistakes.h"
+#include "launcher/build_info.h"
+#include "launcher/start_up.h"
+#include "models/nets/layers.h"
+#include "models/registry.h"
+#include "train/checkpoint.h"
+#include "train/files.h"
+#include "train/spread_state.h"
+#include "train/weights.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <ATen/ops/full.h>
+
+namespace cltrain {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check(const RunChoice& choice) {
+  if (choice.run.empty() == choice.config.empty())
+    throw ConfigError(choice.run.empty()
+                          ? "no encoder named: give --run DIR, or --config FILE with --weights FILE"
+                          : "--run and --config exclude each other: a run brings its own config");
+  if (choice.run.empty()) return;
+  if (!choice.weights.empty())
+    throw ConfigError("--weights goes with --config: --run takes the run's newest checkpoint");
+  if (!fs::exists(fs::path(choice.run) / "config.resolved.yaml"))
+    throw ConfigError("--run " + choice.run +
+                      ": no run of cltrain there (no config.resolved.yaml)");
+}
+
+/// Loads the model's part of the newest checkpoint on rank 0 and spreads it.
+void load_checkpoint(OpenedRun& run) {
+  const CheckpointStore store(run.folder / "checkpoints", 1, [](const std::string& text) {
+    std::fprintf(stderr, "%s\n", text.c_str());
+  });
+  std::vector<NamedTensor> state = model_state(*run.method);
+  at::Tensor step = at::full({1}, -1, at::kLong);
+  if (run.world.rank == 0) {
+    const auto found = store.newest(CheckpointStore::Damaged::kLeave);
+    if (!found)
+      throw CheckpointError(run.folder.string() +
+                            " has no checkpoint yet; wait for its first (checkpoint.every), or use "
+                            "--config for an untrained encoder");
+    store.load(*found, state, "model.");
+    step.fill_(found->counters.at("step"));
+  }
+  run.communicators.control->broadcast(step);
+  spread_state(state, run.communicators);
+  run.step = step.item<int64_t>();
+  run.weights = "checkpoint of step " + std::to_string(run.step);
+}
+
+}  // namespace
+
+void describe(OptionTable& flags, RunChoice& choice, bool with_weights) {
+  flags.add("--run", choice.run, {.doc = "a run's folder: its config and newest checkpoint"});
+  flags.add("--config", choice.config, {.doc = "a config instead of a run"});
+  if (with_weights)
+    flags.add("--weights", choice.weights,
+              {.doc = "with --config: weights of the encoder, a .safetensors file with "
+                      "torchvision's names; none: an untrained encoder"});
+}
+
+std::unique_ptr<RunOptionsRead> read_run_options(const RunChoice& choice,
+                                                 const std::vector<std::string>& overrides) {
+  check(choice);
+  auto read = std::make_unique<RunOptionsRead>();
+  read->options.train.run.dir = "runs/" + fs::path(choice.config).stem().string();
+  describe(read->table, read->options);
+  const std::string file =
+      choice.run.empty() ? choice.config : (fs::path(choice.run) / "config.resolved.yaml").string();
+  const ResolvedConfig config =
+      load_config({.file = file, .overrides = overrides, .search = config_folders()}, read->table);
+  read->name = choice.run.empty() ? config.stem : fs::path(choice.run).filename().string();
+  std::string all;
+  for (const std::string& problem : problems(read->options, 1))
+    all += (all.empty() ? "" : "\n") + problem;
+  if (!all.empty()) throw ConfigError(all);
+  return read;
+}
+
+std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
+                                    const std::vector<std::string>& overrides, int& rank,
+                                    bool trained) {
+  auto run = std::make_unique<OpenedRun>();
+  run->read = read_run_options(choice, overrides);
+  const Options& options = run->options();
+  run->folder = choice.run;
+  run->world = open_world(options.dist);
+  rank = run->world.rank;
+  set_numerics(options.train.run);
+  run->communicators = open_communicators(run->world);
+  run->data = open_datasets(options.data);
+  run->type = scalar_type_of(options.train.run);
+  run->workers = loader_workers(options, run->world);
+  run->method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
+                            *run->communicators.loss);
+  move_to(*run->method, run->world.device, run->type);
+  if (!trained) {
+    run->weights = "untrained";
+  } else if (!choice.run.empty()) {
+    load_checkpoint(*run);
+  } else if (!choice.weights.empty()) {
+    load_initial_weights(*run->method, choice.weights);
+    run->weights = choice.weights;
+  } else {
+    run->weights = "untrained";
+  }
+  run->method->eval();
+  return run;
+}
+
+void close_run(std::unique_ptr<OpenedRun> run) {
+  World world = run->world;
+  run.reset();
+  close_world(world);
+}
+
+Embed encoder_of(const OpenedRun& run) {
+  return [&run](const at::Tensor& images) {
+    return run.method->embed(images.to(run.world.device, run.type));
+  };
+}
+
+EmbedSettings embed_settings(const OpenedRun& run) {
+  return {.batch = run.options().eval.batch,
+          .workers = run.workers,
+          .rank = run.world.rank,
+          .size = run.world.size};
+}
+
+at::ScalarType scalar_type_of(const RunOptions& options) {
+  return options.dtype == "float64" ? at::kDouble : at::kFloat;
+}
+
+int64_t loader_workers(const Options& options, const World& world) {
+  return options.data.workers > 0 ? options.data.workers : std::max(1, world.cores);
+}
+
+void say(const World& world, const std::string& text) {
+  if (world.rank != 0) return;
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace cltrain

@@ -1,0 +1,155 @@
+#include "train/weights.h"
+
+#include "train/digest.h"
+#include "train/files.h"
+#include "train/safetensors.h"
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+
+#include <ATen/ops/isfinite.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+namespace cltrain {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kCheckpointPrefix = "model.encoder.";
+
+using TensorsByName = std::map<std::string, at::Tensor>;
+
+TensorsByName tensors_of(const torch::nn::Module& module) {
+  TensorsByName all;
+  for (const auto& item : module.named_parameters()) all[item.key()] = item.value().detach();
+  for (const auto& item : module.named_buffers()) all[item.key()] = item.value();
+  return all;
+}
+
+std::vector<NamedTensor> in_order(const TensorsByName& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
+
+std::string shape_text(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.scalar_type() << " " << tensor.sizes();
+  return text.str();
+}
+
+bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+/// Files that are often taken for safetensors files get a word of their own.
+void refuse_other_files(const fs::path& path) {
+  if (fs::is_directory(path))
+    throw CheckpointError(path.string() +
+                          " is a folder; give the file itself, of a checkpoint state.safetensors");
+  std::ifstream file(path, std::ios::binary);
+  std::string start(2, '\0');
+  file.read(start.data(), 2);
+  if (start == "PK" || start == "\x80\x02")
+    throw CheckpointError(path.string() +
+                          " is a file of torch.save (pickle), which can run code when it is read; "
+                          "convert it in Python: safetensors.torch.save_file(torch.load(FILE, "
+                          "weights_only=True), \"weights.safetensors\")");
+}
+
+/// The file's tensors under the encoder's names; the names that belong to no encoder are put aside.
+TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted,
+                               std::vector<std::string>& ignored) {
+  refuse_other_files(path);
+  const std::vector<NamedTensor> all = read_safetensors(path);
+  bool checkpoint = false;
+  for (const auto& [name, tensor] : all)
+    checkpoint = checkpoint || starts_with(name, kCheckpointPrefix);
+  TensorsByName found;
+  for (const auto& [name, tensor] : all) {
+    const bool classifier = starts_with(name, "fc.") && !wanted.contains(name);
+    if (checkpoint ? !starts_with(name, kCheckpointPrefix) : classifier)
+      ignored.push_back(name);
+    else
+      found[checkpoint ? name.substr(kCheckpointPrefix.size()) : name] = tensor;
+  }
+  return found;
+}
+
+/// Why `stored` cannot become `live`; "" where it can, and then it is converted.
+std::string fault_of(at::Tensor& stored, const at::Tensor& live) {
+  if (stored.sizes() != live.sizes() || stored.is_floating_point() != live.is_floating_point() ||
+      (!stored.is_floating_point() && stored.scalar_type() != live.scalar_type()))
+    return "the file has " + shape_text(stored) + ", the encoder " + shape_text(live);
+  stored = stored.to(live.scalar_type());
+  if (stored.is_floating_point() && !at::isfinite(stored).all().item<bool>())
+    return "it holds values that are not finite as " +
+           std::string(c10::toString(live.scalar_type()));
+  return "";
+}
+
+}  // namespace
+
+torch::nn::Module& backbone_of(const Method& method) {
+  for (const auto& child : method.named_children())
+    if (child.key() == "encoder") return *child.value();
+  TORCH_CHECK(false, "this method has no module named 'encoder'");
+}
+
+std::string export_backbone(const torch::nn::Module& encoder, const fs::path& path,
+                            std::map<std::string, std::string> metadata) {
+  const std::vector<NamedTensor> tensors = in_order(tensors_of(encoder));
+  const std::string sha256 = sha256_of_state(tensors, {});
+  metadata["format"] = "pt";  // what readers of safetensors in Python ask for
+  metadata["sha256"] = sha256;
+  const fs::path temporary = path.string() + ".tmp";
+  write_safetensors(temporary, tensors, metadata);
+  std::error_code error;
+  fs::rename(temporary, path, error);
+  if (error)
+    throw IoError("cannot rename " + temporary.string() + " to " + path.string() + ": " +
+                  error.message());
+  sync_folder(path.parent_path());
+  return sha256;
+}
+
+std::string export_backbone(const Method& method, const fs::path& path,
+                            std::map<std::string, std::string> metadata) {
+  return export_backbone(backbone_of(method), path, std::move(metadata));
+}
+
+InitialWeights load_initial_weights(torch::nn::Module& encoder, const fs::path& path) {
+  const c10::NoGradGuard no_grad;
+  const TensorsByName live = tensors_of(encoder);
+  InitialWeights result;
+  TensorsByName stored = read_for_encoder(path, live, result.ignored);
+  std::string differences;
+  for (const auto& [name, tensor] : live) {
+    const auto it = stored.find(name);
+    if (it == stored.end()) {
+      differences += "\n  missing in the file: " + name + " (" + shape_text(tensor) + ")";
+      continue;
+    }
+    const std::string fault = fault_of(it->second, tensor);
+    if (!fault.empty()) differences += "\n  " + name + ": " + fault;
+  }
+  for (const auto& [name, tensor] : stored)
+    if (!live.contains(name))
+      differences += "\n  only in the file: " + name + " (" + shape_text(tensor) + ")";
+  if (!differences.empty())
+    throw CheckpointError("the weights in " + path.string() +
+                          " do not fit this encoder:" + differences +
+                          "\nNothing was changed. Needed are torchvision's names without a prefix; "
+                          "set model.name, model.width, model.small_stem and model.norm as the "
+                          "weights were trained, or give another file");
+  for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(stored.at(name));
+  result.sha256 = sha256_of_state(in_order(live), {});
+  return result;
+}
+
+InitialWeights load_initial_weights(Method& method, const fs::path& path) {
+  return load_initial_weights(backbone_of(method), path);
+}
+
+}  // namespace cltrain
