@@ -39,7 +39,7 @@ NamedValues similarity_measures(const std::vector<at::Tensor>& views,
 /// each since the last call.
 class WorkMeter {
  public:
-  explicit WorkMeter(const Communicators& communicators) : communicators_(communicators) {}
+  explicit WorkMeter(const Communicators& communicators);
 
   double take_busy_seconds();
   NamedValues take_bytes();  ///< by collective (kCollectives), all communicators together

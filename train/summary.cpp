@@ -99,9 +99,12 @@ void append_report(const fs::path& run_dir, const ProbeReport& report) {
 }
 
 std::optional<int64_t> finished_steps(const fs::path& run_dir) {
-  const json summary = read_summary(run_dir / "summary.json");
-  if (!summary.contains("steps")) return std::nullopt;
-  if (summary["steps"].is_number_integer()) return summary["steps"].get<int64_t>();
+  const fs::path path = run_dir / "summary.json";
+  if (!fs::exists(path)) return std::nullopt;
+  const json summary = read_summary(path);
+  if (!summary.contains("steps") && summary.contains("evaluations")) return std::nullopt;
+  if (summary.contains("steps") && summary["steps"].is_number_integer())
+    return summary["steps"].get<int64_t>();
   throw RunDirectoryError(
       (run_dir / "summary.json").string() +
       " is damaged (\"steps\" is no number); remove it and run the same command "

@@ -184,6 +184,25 @@ TEST(Summary, ADamagedOneIsNamed) {
   }
 }
 
+TEST(Summary, ReportsAreAppendedBeforeAndAfterTheRunsEnd) {
+  const TemporaryFolder run;
+  ProbeReport report{.probe = "knn", .protocol = "k = 5", .weights = "checkpoint of step 2"};
+  report.accuracy.top1 = 0.5;
+  report.accuracy.classes = {{.label = 3, .queries = 4, .top1 = 0.25}};
+  append_report(run.path(), report);
+  EXPECT_EQ(finished_steps(run.path()), std::nullopt) << "only evaluations: not finished";
+  write_summary_file(run.path(), {.method = "simclr", .steps = 7});
+  report.probe = "linear";
+  append_report(run.path(), report);
+  EXPECT_EQ(finished_steps(run.path()), 7);
+  const json found = json::parse(testing::read_text(run / "summary.json")).at("evaluations");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].at("probe"), "knn");
+  EXPECT_EQ(found[1].at("probe"), "linear");
+  EXPECT_EQ(found[1].at("top1"), 0.5);
+  EXPECT_EQ(found[1].at("per_class")[0], (json{{"label", 3}, {"queries", 4}, {"top1", 0.25}}));
+}
+
 TEST(NonfiniteReport, IsOneLineOfJson) {
   const double infinite = -std::numeric_limits<double>::infinity();
   const std::string text = nonfinite_report(17, infinite, ids({5, 3, 9}));
