@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The training step of simclr_fashion.yaml in eager PyTorch: the same network, batch, loss and
-optimiser family, one process, all threads. It has no data pipeline (the views are made beforehand),
-which favours it. Prints images/s of each step after the warm-up.
+"""A training step of SimCLR in eager PyTorch: network, batch, loss and optimiser family of
+simclr_fashion.yaml (small_conv) or of simclr_cifar100.yaml (resnet18, torchvision's, small stem). One
+process, all threads. It has no data pipeline (the views are made beforehand), which favours it.
+Prints images/s of each step after the warm-up.
 
-usage: peer_simclr.py [--batch 256] [--width 0.5] [--steps 20] [--threads 2]
+usage: peer_simclr.py [--model small_conv|resnet18] [--batch 256] [--width 0.5] [--bfloat16]
+                      [--steps 20] [--threads 2]
 """
 import argparse
 import time
@@ -27,6 +29,17 @@ def conv_net(width):
     return nn.Sequential(encoder, head)
 
 
+def resnet18():
+    import torchvision
+    net = torchvision.models.resnet18(num_classes=512)
+    net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    net.maxpool = nn.Identity()
+    net.fc = nn.Sequential(nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512),
+                           nn.ReLU(inplace=True), nn.Linear(512, 128, bias=False),
+                           nn.BatchNorm1d(128))
+    return net
+
+
 def nt_xent(z, temperature=0.2):
     z = F.normalize(z)
     logits = z @ z.t() / temperature
@@ -37,6 +50,8 @@ def nt_xent(z, temperature=0.2):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="small_conv", choices=["small_conv", "resnet18"])
+    parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--width", type=float, default=0.5)
     parser.add_argument("--steps", type=int, default=20)
@@ -44,13 +59,16 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    net = conv_net(options.width)
+    small = options.model == "small_conv"
+    net = conv_net(options.width) if small else resnet18()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    views = torch.randn(2 * options.batch, 3, 28, 28)
+    views = torch.randn(2 * options.batch, 3, *((28, 28) if small else (32, 32)))
     for step in range(options.steps):
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        nt_xent(net(views)).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+            z = net(views)
+        nt_xent(z.float()).backward()
         optimizer.step()
         if step >= 2:
             print(f"{options.batch / (time.perf_counter() - started):.1f}", flush=True)

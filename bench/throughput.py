@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Images a second of simclr_fashion.yaml at 1, 2 and 4 ranks beside the same step in eager PyTorch
-(bench/peer_simclr.py), in turn, several rounds; medians and ratios. Also the share of the step that
-waits for data.
+"""Images a second of whole training steps, loader included, at several numbers of ranks beside the
+same step in eager PyTorch (bench/peer_simclr.py), in turn, several rounds; medians and ratios. Also
+the share of the step that waits for data.
 
-usage: throughput.py [--cltrain build/bin/cltrain] [--torch FOLDER] [--rounds 3] [--steps 30]
---torch is the folder of the LibTorch wheel; its Python half runs the peer.
+usage: throughput.py [--case fashion|cifar|cifar_bf16] [--cifar FOLDER] [--cltrain build/bin/cltrain]
+                     [--torch FOLDER] [--ranks 1,2,4] [--rounds 3] [--steps 30]
+fashion: simclr_fashion.yaml as it is. cifar: simclr_cifar100.yaml with batches of 64, float32 or with
+bfloat16 autocast; --cifar is the folder of CIFAR-100. --torch is the folder of the LibTorch wheel;
+its Python half runs the peer (with torchvision, tests/requirements.txt, for cifar).
 """
 import argparse
 import glob
@@ -17,13 +20,22 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+CASES = {
+    "fashion": (["--config", "simclr_fashion.yaml"], []),
+    "cifar": (["--config", "simclr_cifar100.yaml", "train.global_batch=64"],
+              ["--model", "resnet18", "--batch", "64", "--steps", "8"]),
+}
+CASES["cifar_bf16"] = (CASES["cifar"][0] + ["run.autocast=bfloat16"],
+                       CASES["cifar"][1] + ["--bfloat16"])
 
 
 def cltrain_round(options, ranks, folder):
     run_dir = os.path.join(folder, f"w{ranks}-{len(os.listdir(folder))}")
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     subprocess.run(["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none",
-                    options.cltrain, "--config", "simclr_fashion.yaml", "eval.enabled=false",
+                    options.cltrain, *CASES[options.case][0],
+                    *([f"data.root={options.cifar}"] if "cifar" in options.case else []),
+                    "eval.enabled=false",
                     "metrics.enabled=false", "metrics.progress=false",
                     f"train.steps={options.steps}", f"run.dir={run_dir}"],
                    check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -33,38 +45,43 @@ def cltrain_round(options, ranks, folder):
 
 
 def peer_round(options):
-    environment = dict(os.environ, PYTHONPATH=options.torch)
-    result = subprocess.run([sys.executable, HERE / "peer_simclr.py", "--threads",
-                             str(os.cpu_count())], check=True, env=environment,
+    path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), options.torch])
+    environment = dict(os.environ, PYTHONPATH=path)
+    result = subprocess.run([sys.executable, HERE / "peer_simclr.py", *CASES[options.case][1],
+                             "--threads", str(os.cpu_count())], check=True, env=environment,
                             capture_output=True, text=True)
     return statistics.median(float(line) for line in result.stdout.split())
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--case", default="fashion", choices=CASES)
+    parser.add_argument("--cifar", default=str(HERE.parent / "../shared/datasets/cifar-100"))
+    parser.add_argument("--ranks", default="1,2,4")
     parser.add_argument("--cltrain", default=str(HERE.parent / "build/bin/cltrain"))
     parser.add_argument("--torch", default=next(iter(glob.glob(
         os.path.expanduser("~/.cache/cltrain/torch-*-full"))), ""))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
-    figures = {"peer": [], 1: [], 2: [], 4: []}
-    waits = {1: [], 2: [], 4: []}
+    all_ranks = [int(ranks) for ranks in options.ranks.split(",")]
+    figures = {"peer": [], **{ranks: [] for ranks in all_ranks}}
+    waits = {ranks: [] for ranks in all_ranks}
     with tempfile.TemporaryDirectory(prefix="cltrain-bench-") as folder:
         for _ in range(options.rounds):
             if options.torch:
                 figures["peer"].append(peer_round(options))
-            for ranks in (1, 2, 4):
+            for ranks in all_ranks:
                 speed, waited = cltrain_round(options, ranks, folder)
                 figures[ranks].append(speed)
                 waits[ranks].append(waited)
     peer = statistics.median(figures["peer"]) if figures["peer"] else None
     if peer:
-        print(f"eager PyTorch, 1 process   {peer:8.1f} images/s")
-    for ranks in (1, 2, 4):
+        print(f"{options.case}: eager PyTorch, 1 process {peer:8.1f} images/s")
+    for ranks in all_ranks:
         speed = statistics.median(figures[ranks])
         ratio = f"{speed / peer:5.2f} x PyTorch" if peer else ""
-        print(f"cltrain, {ranks} rank(s)         {speed:8.1f} images/s  {ratio}  "
+        print(f"{options.case}: cltrain, {ranks} rank(s)       {speed:8.1f} images/s  {ratio}  "
               f"waiting for data {100 * statistics.median(waits[ranks]):.1f} %")
 
 

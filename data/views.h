@@ -1,18 +1,14 @@
-// All views of one sample: draws them, decodes what they need, applies them.
-// The one place that knows both the draws and the decoder, so that a JPEG is
-// decoded once for all its views, only where they look, and no larger than they
-// ask for.
+// All views of one sample: draws them, decodes what they need, applies them. The one place that
+// knows both the draws and the decoder, so that a JPEG is decoded once for all its views, only
+// where they look, and no larger than they ask for.
 //
-// Draws are in pixels of the whole, upright picture at its full size, so they
-// do not depend on what is decoded. With augment.jpeg_scaling, a JPEG is
-// reduced inside the decoder by the largest of 1, 2, 4 and 8 that leaves `size`
-// pixels or more on each side of every crop; crops then lie between pixels, at
-// exact places. Without it, views are those of the fully decoded picture to the
-// bit.
+// Draws are in pixels of the whole, upright picture at its full size, so they do not depend on what
+// is decoded. With augment.jpeg_scaling, a JPEG is reduced inside the decoder by the largest of 1,
+// 2, 4 and 8 that leaves `size` pixels or more on each side of every crop; crops then lie between
+// pixels, at exact places. Without it, views are those of the fully decoded picture to the bit.
 //
-// Called by the loader's threads and by `cltrain views`; any thread. The result
-// depends on the arguments alone. Each thread keeps its working memory between
-// calls, up to kKeptBytes of pixels.
+// Called by the loader's threads and by `cltrain views`; any thread. The result depends on the
+// arguments alone. Each thread keeps its working memory between calls, up to kKeptBytes of pixels.
 #pragma once
 
 #include "data/augment.h"
@@ -27,14 +23,12 @@
 
 namespace cltrain {
 
-/// Decoded pixels that a thread keeps memory for; what a larger picture took is
-/// given back.
+/// Decoded pixels that a thread keeps memory for; what a larger picture took is given back.
 constexpr size_t kKeptBytes = size_t{64} << 20;
 
-/// Writes view i of `raw` to outs[i], [3, size, size] each, normalised. `key`
-/// and `sample_id`: see draw_view (data/augment.h). At most 16 views. Throws
-/// BadSample where the sample cannot be decoded; what is in outs is then
-/// unspecified.
+/// Writes view i of `raw` to outs[i], [3, size, size] each, normalised. `key` and `sample_id`: see
+/// draw_view (data/augment.h). At most 16 views. Throws BadSample where the sample cannot be
+/// decoded; what is in outs is then unspecified.
 void make_views(const RawImage& raw, const AugmentOptions& options, PhiloxKey key,
                 uint64_t sample_id, std::span<float* const> outs);
 

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# All benchmarks beside their peers, one after the other: bench/run.sh [NAME ...]
+#   views       views of CIFAR pictures and photographs, one thread, beside torchvision
+#   fashion     whole training steps, small network, beside eager PyTorch
+#   cifar       the same, ResNet-18 with batches of 64, float32 and bfloat16 (needs CIFAR-100)
+#   knn         50,000 x 10,000 nearest neighbours, beside faiss in Python
+#   probe       the linear probe, beside a loop in torch and scikit-learn
+#   health      what monitoring costs, beside none
+# Needs what ./test.sh has set up. The machine should be idle.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=../launcher/setup.sh
+source launcher/setup.sh
+
+[ $# -gt 0 ] || set -- views fashion cifar knn probe health
+install_torch tests
+install_peers
+build_program tests
+allow_mpi_as_root
+show cmake --build build -j "$(build_jobs)" --target views_bench eval_bench
+export PYTHONPATH=$peers_folder:$torch_folder
+for name in "$@"; do
+  phase "$name"
+  case $name in
+    views) show "$python" bench/views.py --rounds 5 ;;
+    fashion) show "$python" bench/throughput.py ;;
+    cifar)
+      show "$python" bench/throughput.py --case cifar --ranks 1 --steps 10
+      show "$python" bench/throughput.py --case cifar_bf16 --ranks 1 --steps 12
+      ;;
+    knn) show "$python" bench/knn.py build/bin/eval_bench --rounds 3 ;;
+    probe) show "$python" bench/linear_probe.py build/bin/eval_bench --rounds 3 ;;
+    health) show "$python" bench/health_overhead.py ;;
+    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health" ;;
+  esac
+done
+end_phase
