@@ -103,10 +103,11 @@ EmbeddingManifest write_embeddings(const Features& share, const EmbeddingSource&
               "embeddings: vectors [n, F], labels [n] and ids [n] of the same n are needed");
   const EmbeddingPaths paths = embedding_paths(stem);
   if (communicator.rank() == 0) {
-    std::error_code ignored;
-    if (paths.manifest.has_parent_path())
-      fs::create_directories(paths.manifest.parent_path(), ignored);  // writing says what is wrong
-    remove_durably(paths.manifest);
+    // An index of the embeddings of before would be taken for one of these.
+    const std::string base = paths.manifest.string().substr(0, paths.manifest.string().size() - 5);
+    for (const char* ending :
+         {".flat.faiss", ".flat.faiss.sha256", ".hnsw.faiss", ".hnsw.faiss.sha256", ".json"})
+      remove_durably(base + ending);
   }
   const std::vector<int64_t> counts = communicator.all_gather_count(mine);
   const std::vector<int64_t> left_out = communicator.all_gather_count(share.left_out);

@@ -4,7 +4,8 @@
 //   emb.ids.npy     [N] int64, Dataset::source_id
 //   emb.labels.npy  [N] int64, -1 where there is none
 //   emb.json        the manifest: what was embedded by what, and the SHA-256 of each file
-// Each file is written durably and the manifest last; an old manifest goes first. So a manifest
+// Each file is written durably and the manifest last; an old manifest goes first, with the indexes
+// of what it described. So a manifest
 // that is there describes files that are whole.
 //
 // write_embeddings is collective, and rank 0 writes; the rest is called by one rank alone. Writing

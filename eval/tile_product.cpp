@@ -91,10 +91,8 @@ void tile_product(const TileView& a, int64_t rows, const float* b, int64_t b_row
   const Job job{a, b, b_row, depth, c, c_row, add};
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
   // The same conditions as simd_path().
-  if (__builtin_cpu_supports("x86-64-v4"))
-    return tiles_avx512(job, rows, columns);
-  if (__builtin_cpu_supports("x86-64-v3"))
-    return tiles_avx2(job, rows, columns);
+  if (__builtin_cpu_supports("x86-64-v4")) return tiles_avx512(job, rows, columns);
+  if (__builtin_cpu_supports("x86-64-v3")) return tiles_avx2(job, rows, columns);
 #endif
   tiles_baseline(job, rows, columns);
 }

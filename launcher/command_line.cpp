@@ -26,6 +26,15 @@ std::string command_names() {
   return names;
 }
 
+/// "; did you mean train?" for a mistyped command, else nothing.
+std::string suggestion(const std::string& word) {
+  OptionTable names;
+  bool unused = false;
+  for (const CommandRow& row : command_table()) names.add(row.name, unused, {.doc = row.summary});
+  const std::string nearest = names.nearest(word);
+  return nearest.empty() ? "" : "; did you mean " + nearest + "?";
+}
+
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);
   for (const char letter : text)
@@ -75,6 +84,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   std::vector<std::string> words = arguments;
   if (!words.empty()) line.row = find_command(words[0]);
   const bool named = line.row != nullptr;
+  if (!named && words.size() == 1 && words[0] == "help") words[0] = "--help";
   if (named) words.erase(words.begin());
   const CommandRow& row = named ? *line.row : command_table().front();
   line.command = row.make();
@@ -95,6 +105,8 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
       i += take_flag(flags, words, i, row);
       continue;
     }
+    if (const CommandRow* late = named ? nullptr : find_command(word))
+      refuse("the command comes first: cltrain " + late->name + " ...", late);
     const bool assignment = word.rfind('-', 0) != 0 && word.find('=') != std::string::npos;
     if (assignment && row.takes_options)
       line.overrides.push_back(word);
@@ -102,7 +114,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
       line.words.push_back(word);
     else
       refuse("'" + word + "' is neither " +
-                 (named ? "" : "a command (" + command_names() + "), nor ") +
+                 (named ? "" : "a command (" + command_names() + suggestion(word) + "), nor ") +
                  (row.takes_options ? "a flag, nor key=value"
                                     : "a flag nor a word that cltrain " + row.name + " takes"),
              line.row);

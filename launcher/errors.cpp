@@ -5,6 +5,7 @@
 #include "data/durable_file.h"
 #include "dist/errors.h"
 #include "dist/exit_codes.h"
+#include "dist/world.h"
 #include "monitoring/sink.h"
 #include "train/files.h"
 #include "train/trainer.h"
@@ -59,9 +60,8 @@ int report_current_error(int rank, double grace_seconds) {
   const Report report = current_error();
   if (rank != 0) std::this_thread::sleep_for(std::chrono::duration<double>(grace_seconds));
   if (rank == 0 || !report.same_on_all_ranks) {
-    const std::string prefix = report.code == kConfigError && rank == 0
-                                   ? "cltrain: "
-                                   : "cltrain: rank " + std::to_string(rank) + ": ";
+    const bool alone = announced_size() == 1 || (report.code == kConfigError && rank == 0);
+    const std::string prefix = alone ? "cltrain: " : "cltrain: rank " + std::to_string(rank) + ": ";
     std::fprintf(stderr, "%s%s\n", prefix.c_str(), report.text.c_str());
     std::fflush(stderr);
   }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 void check(const RunChoice& choice) {
   if (choice.run.empty() == choice.config.empty())
     throw ConfigError(choice.run.empty()
-                          ? "no encoder named: give --run DIR, or --config FILE with --weights FILE"
+                          ? "no run and no config named: give --run DIR or --config FILE"
                           : "--run and --config exclude each other: a run brings its own config");
   if (choice.run.empty()) return;
   if (!choice.weights.empty())
@@ -31,6 +31,12 @@ void check(const RunChoice& choice) {
   if (!fs::exists(fs::path(choice.run) / "config.resolved.yaml"))
     throw ConfigError("--run " + choice.run +
                       ": no run of cltrain there (no config.resolved.yaml)");
+}
+
+/// "x" of "runs/x", "runs/x/" and, inside it, of ".".
+std::string run_name(const std::string& run) {
+  const fs::path path = fs::absolute(run).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 /// Loads the model's part of the newest checkpoint on rank 0 and spreads it.
@@ -55,6 +61,13 @@ void load_checkpoint(OpenedRun& run) {
   run.weights = "checkpoint of step " + std::to_string(run.step);
 }
 
+/// What training starts from: keyed random weights, or those of model.init_from.
+void load_first_weights(OpenedRun& run) {
+  const std::string& file = run.options().method.model.init_from;
+  run.weights = file.empty() ? "untrained" : "initial weights " + file;
+  if (!file.empty()) load_initial_weights(*run.method, file);
+}
+
 }  // namespace
 
 void describe(OptionTable& flags, RunChoice& choice, bool with_weights) {
@@ -76,7 +89,7 @@ std::unique_ptr<RunOptionsRead> read_run_options(const RunChoice& choice,
       choice.run.empty() ? choice.config : (fs::path(choice.run) / "config.resolved.yaml").string();
   const ResolvedConfig config =
       load_config({.file = file, .overrides = overrides, .search = config_folders()}, read->table);
-  read->name = choice.run.empty() ? config.stem : fs::path(choice.run).filename().string();
+  read->name = choice.run.empty() ? config.stem : run_name(choice.run);
   std::string all;
   for (const std::string& problem : problems(read->options, 1))
     all += (all.empty() ? "" : "\n") + problem;
@@ -102,14 +115,14 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
                             *run->communicators.loss);
   move_to(*run->method, run->world.device, run->type);
   if (!trained) {
-    run->weights = "untrained";
+    load_first_weights(*run);
   } else if (!choice.run.empty()) {
     load_checkpoint(*run);
   } else if (!choice.weights.empty()) {
     load_initial_weights(*run->method, choice.weights);
     run->weights = choice.weights;
   } else {
-    run->weights = "untrained";
+    load_first_weights(*run);
   }
   run->method->eval();
   return run;
@@ -140,6 +153,16 @@ at::ScalarType scalar_type_of(const RunOptions& options) {
 
 int64_t loader_workers(const Options& options, const World& world) {
   return options.data.workers > 0 ? options.data.workers : std::max(1, world.cores);
+}
+
+void check_output(const std::string& flag, const std::string& path, const std::string& ending) {
+  if (!ending.empty() && fs::path(path).extension() != ending)
+    throw ConfigError(flag + " " + path + ": name the file " + ending + ", the format it has");
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder))
+    throw ConfigError(flag + " " + path + ": there is no folder " + folder.string() +
+                      "; make it, or name another");
+  if (fs::is_directory(path)) throw ConfigError(flag + " " + path + " is a folder; name a file");
 }
 
 void say(const World& world, const std::string& text) {

@@ -68,6 +68,9 @@ at::ScalarType scalar_type_of(const RunOptions& options);
 /// data.workers, or this rank's share of the cores.
 int64_t loader_workers(const Options& options, const World& world);
 
+/// Before any work: ConfigError unless a file with this ending ("": any) can be meant there.
+void check_output(const std::string& flag, const std::string& path, const std::string& ending);
+
 /// Prints on rank 0.
 void say(const World& world, const std::string& text);
 

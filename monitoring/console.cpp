@@ -67,7 +67,8 @@ std::string ConsoleSink::progress_line() const {
   std::string text = "epoch " + std::to_string(last_.epoch);
   text.append("  step ").append(std::to_string(last_.step));
   if (settings_.total_steps > 0) text.append("/").append(std::to_string(settings_.total_steps));
-  text += number("  loss %.4f", last_.loss) + number("  lr %.3g", last_.learning_rate) +
+  text += (std::isnan(last_.loss) ? std::string("  loss nan") : number("  loss %.4f", last_.loss)) +
+          number("  lr %.3g", last_.learning_rate) +
           number("  %.0f samples/s", last_.samples_per_second);
   if (step_seconds_ > 0) {
     text += number("  data wait %.1f %%", 100 * data_seconds_ / step_seconds_);

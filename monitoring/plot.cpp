@@ -35,9 +35,10 @@ std::string percent(double share) {
 /// "117 steps, loss 4.93, knn 71.2 %": where the run is.
 std::string standing(const RunCurves& run) {
   char text[96];
-  const Curve mean = moving_mean(run.loss, window_of(run.loss));
+  // What the end of the curve shows: its mean where it is drawn as one.
+  const Curve shown = is_noisy(run.loss) ? moving_mean(run.loss, window_of(run.loss)) : run.loss;
   std::snprintf(text, sizeof text, "%.0f steps, loss %.4g", run.loss.steps.back(),
-                mean.values.back());
+                shown.values.back());
   std::string out = text;
   for (const auto& [probe, curve] : run.accuracy)
     if (!is_baseline(curve)) out += ", " + probe + " " + percent(curve.values.back());

@@ -177,7 +177,9 @@ std::string line_labels(const Frame& frame, const Panel& panel) {
     Line sample = *line;
     if (!panel.one_run) sample.colour = "#444";
     if (is_baseline(line->curve)) {
-      out += text_at(frame.x + frame.width - 2, frame.at_y(line->curve.values[0]) - 5, line->label,
+      // At the top of the panel the label goes under its line, out of the key's way.
+      const double at = frame.at_y(line->curve.values[0]) - 5;
+      out += text_at(frame.x + frame.width - 2, at < frame.y + 8 ? at + 20 : at, line->label,
                      "font-size=\"12\" fill=\"" + sample.colour + "\" text-anchor=\"end\"");
       continue;
     }

@@ -111,7 +111,9 @@ std::pair<fs::path, int64_t> CheckpointStore::save(const Snapshot& snapshot) con
     fs::rename(link, folder_ / "latest");
     sync_folder(folder_);
     remove_old(target);
-  } catch (const fs::filesystem_error& error) {
+  } catch (const IoError&) {
+    throw;
+  } catch (const std::runtime_error& error) {  // of the file system, or a file that is gone
     throw IoError(std::string("cannot write the checkpoint ") + target.string() + ": " +
                   error.what() + ". Earlier checkpoints are intact");
   }
@@ -152,7 +154,7 @@ std::optional<FoundCheckpoint> CheckpointStore::newest(Damaged treatment) const 
       }
       if (!faults.empty())
         warn_(
-            "continuing from the older checkpoint " + folder.string() +
+            "taking the older checkpoint " + folder.string() +
             (treatment == Damaged::kRename ? "; the damaged one was renamed to damaged-..." : ""));
       return found;
     } catch (const CheckpointError& error) {

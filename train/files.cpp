@@ -12,9 +12,7 @@ namespace {
 
 [[noreturn]] void fail(const char* action, const std::filesystem::path& path) {
   throw IoError(std::string("cannot ") + action + " " + path.string() + ": " +
-                std::strerror(errno) +
-                ". Earlier checkpoints are intact; free space or repair the disk and run the same "
-                "command again");
+                std::strerror(errno) + "; look at free space and permissions");
 }
 
 /// Closes on every way out.
@@ -45,7 +43,7 @@ void write_file_durably(const std::filesystem::path& path,
 void replace_file_durably(const std::filesystem::path& path, std::string_view text) {
   const std::filesystem::path temporary = path.string() + ".tmp";
   write_file_durably(temporary, {text});
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail("rename", temporary);
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail("replace", path);
   sync_folder(path.parent_path());
 }
 

@@ -83,6 +83,10 @@ int64_t RunDirectory::begin_session(int ranks, const std::string& host, const st
 void RunDirectory::compare_options(const OptionTable& options) {
   const fs::path file = path_ / kConfig;
   if (!fs::exists(file)) return;
+  // A first start that ended before its first session (weights that do not fit) binds nobody.
+  if (!fs::exists(path_ / "sessions.jsonl") && !fs::exists(path_ / "checkpoints") &&
+      !fs::exists(path_ / "metrics.jsonl"))
+    return;
   std::string refused;
   for (const ConfigDifference& difference :
        compare(parse_resolved(read_file(file), file.string()), options)) {

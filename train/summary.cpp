@@ -2,13 +2,18 @@
 
 #include "train/files.h"
 
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace cltrain {
 namespace {
@@ -46,6 +51,26 @@ json read_summary(const fs::path& path) {
                           " is damaged (no JSON object); remove it and run the same command again");
 }
 
+/// Held while summary.json is read and replaced: `cltrain eval` may run several times at once, and
+/// beside the end of training.
+class SummaryLock {
+ public:
+  explicit SummaryLock(const fs::path& run_dir)
+      : descriptor_(open((run_dir / ".summary.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    if (descriptor_ < 0 || flock(descriptor_, LOCK_EX) != 0)
+      throw IoError("cannot lock " + (run_dir / ".summary.lock").string() + ": " +
+                    std::strerror(errno));
+  }
+  ~SummaryLock() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  SummaryLock(const SummaryLock&) = delete;
+  SummaryLock& operator=(const SummaryLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 json number(double value) {
   return std::isfinite(value) ? json(value) : json(nullptr);
 }
@@ -68,6 +93,7 @@ void write_summary_file(const fs::path& run_dir, const Summary& summary) {
                {"samples_per_second", number(summary.samples_per_second)},
                {"peak_rss_bytes", summary.peak_rss_bytes},
                {"state_sha256", summary.state_sha256}};
+  const SummaryLock lock(run_dir);
   const json before = read_summary(run_dir / "summary.json");
   if (before.contains("evaluations")) text["evaluations"] = before["evaluations"];
   replace_file_durably(run_dir / "summary.json", text.dump(2) + "\n");
@@ -93,6 +119,7 @@ std::string report_text(const ProbeReport& report) {
 }
 
 void append_report(const fs::path& run_dir, const ProbeReport& report) {
+  const SummaryLock lock(run_dir);
   json summary = read_summary(run_dir / "summary.json");
   summary["evaluations"].push_back(json::parse(report_text(report)));
   replace_file_durably(run_dir / "summary.json", summary.dump(2) + "\n");

@@ -229,10 +229,16 @@ void Trainer::refuse(const Batch& batch, double loss) {
   const int64_t skipped = ++counters_["skipped_steps"];
   const std::string file = "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
   const at::Tensor ids = global_ids(batch);
-  if (parts_.world.rank == 0)
-    replace_file_durably(parts_.run_dir / file, nonfinite_report(counters_["step"], loss, ids));
+  if (parts_.world.rank == 0) {
+    try {
+      replace_file_durably(parts_.run_dir / file, nonfinite_report(counters_["step"], loss, ids));
+    } catch (const IoError& error) {
+      parts_.sinks.write_failure(std::string("WARNING: ") + error.what());
+    }
+  }
+  const std::string value = std::isnan(loss) ? "nan" : std::to_string(loss);
   const std::string what = "step " + std::to_string(counters_["step"]) +
-                           ": the loss or a gradient is not finite (loss " + std::to_string(loss) +
+                           ": the loss or a gradient is not finite (loss " + value +
                            "); no update was made; the ids of its batch are in " +
                            (parts_.run_dir / file).string();
   if (skipped > allowed)
@@ -255,7 +261,7 @@ void Trainer::evaluate() {
   parts_.sinks.state("evaluating");
   parts_.method.eval();
   for (const EvaluationRecord& record : parts_.evaluation.measure(
-           parts_.method, counters_["step"], counters_["step"] == total_steps_))
+           parts_.method, counters_["step"], counters_["step"] >= total_steps_))
     parts_.sinks.evaluation(record);
   parts_.method.train();
   parts_.sinks.state("training");

@@ -51,6 +51,7 @@ struct Words {
   std::string commands, keys, with_options;
   std::string flag_cases;   ///< `    eval) flags='--run ...' ;;`
   std::string flag_values;  ///< `    eval:--split) values='train test' ;;`
+  std::string switches;     ///< `    eval:--untrained) prev= ;;`
   std::string key_values;
   std::string configs = shipped_configs();
 };
@@ -67,6 +68,8 @@ Words collect() {
     std::vector<std::string> names;
     for (const Option& flag : flags.options()) {
       names.push_back(flag.name());
+      if (flag.type_name() == "bool")
+        words.switches += "    " + row.name + ":" + flag.name() + ") prev= ;;\n";
       if (const auto values = values_of(flag); !values.empty() && flag.type_name() != "bool")
         words.flag_values +=
             "    " + row.name + ":" + flag.name() + ") values='" + joined(values) + "' ;;\n";
@@ -106,7 +109,7 @@ std::string bash_script(const Words& w) {
          "  esac\n"
          "  COMPREPLY=()\n"
          "  case $command:$prev in\n" +
-         w.flag_values +
+         w.flag_values + w.switches +
          "  esac\n"
          "  if [[ -n $values ]]; then\n"
          "    COMPREPLY=($(compgen -W \"$values\" -- \"$cur\")); return\n"
@@ -115,6 +118,9 @@ std::string bash_script(const Words& w) {
          "    COMPREPLY=($(compgen -W '" +
          w.configs +
          "' -- \"$cur\") $(compgen -f -X '!*.yaml' -- \"$cur\")); return\n"
+         "  fi\n"
+         "  if [[ $prev == --run ]]; then\n"
+         "    COMPREPLY=($(compgen -d -- \"$cur\")); return\n"
          "  fi\n"
          "  if [[ $prev == --* ]]; then\n"
          "    COMPREPLY=($(compgen -f -- \"$cur\")); return\n"
@@ -162,7 +168,7 @@ std::string zsh_script(const Words& w) {
          w.flag_cases +
          "  esac\n"
          "  case $command:$prev in\n" +
-         w.flag_values +
+         w.flag_values + w.switches +
          "  esac\n"
          "  if [[ -n $values ]]; then compadd -- ${=values}; return; fi\n"
          "  if [[ $prev == --config ]]; then\n"

@@ -1,5 +1,4 @@
 // cltrain embed: the embeddings of a data set as .npy files with a manifest, and an index of them.
-#include "configs/mistakes.h"
 #include "dist/exit_codes.h"
 #include "eval/embedding_files.h"
 #include "eval/similarity_index.h"
@@ -12,6 +11,8 @@
 
 namespace cltrain {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::string weights_sha256(const Method& method) {
   const torch::nn::Module& encoder = backbone_of(method);
@@ -38,8 +39,7 @@ class EmbedCommand : public Command {
   }
 
   int run(const Invocation& invocation) override {
-    if (std::filesystem::path(out_).extension() != ".npy")
-      throw ConfigError("--out " + out_ + ": name the file .npy, the format it has");
+    check_output("--out", out_, ".npy");
     auto run = open_run(choice_, invocation.overrides, invocation.rank);
     const Dataset* dataset = split_ == "train" ? run->data.train.get() : run->data.test.get();
     if (dataset == nullptr)
@@ -50,7 +50,8 @@ class EmbedCommand : public Command {
     const AugmentOptions& views = run->options().augment;
     const EmbeddingManifest manifest = write_embeddings(
         share,
-        {.run = choice_.run.empty() ? choice_.config : choice_.run,
+        {.run = choice_.run.empty() ? choice_.config
+                                    : fs::absolute(choice_.run).lexically_normal().string(),
          .step = run->step,
          .weights_sha256 = weights_sha256(*run->method),
          .data_set = dataset->describe(),

@@ -1,12 +1,12 @@
 // cltrain eval: kNN and linear probe of an encoder, each sample embedded once, over all ranks.
 #include "configs/mistakes.h"
+#include "data/durable_file.h"
 #include "dist/exit_codes.h"
 #include "eval/features.h"
 #include "eval/knn.h"
 #include "eval/linear_probe.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
-#include "train/files.h"
 #include "train/summary.h"
 
 #include <algorithm>
@@ -43,6 +43,9 @@ class EvalCommand : public Command {
   }
 
   int run(const Invocation& invocation) override {
+    if (untrained_ && !choice_.weights.empty())
+      throw ConfigError("--untrained and --weights exclude each other");
+    if (!out_.empty()) check_output("--out", out_, "");
     auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
     const DatasetPair& data = run->data;
     if (!data.test || data.train->classes() == 0)
@@ -70,7 +73,7 @@ class EvalCommand : public Command {
       lines += report_text(report) + "\n";
       if (run->world.rank == 0 && !run->folder.empty()) append_report(run->folder, report);
     }
-    if (run->world.rank == 0 && !out_.empty()) replace_file_durably(out_, lines);
+    if (run->world.rank == 0 && !out_.empty()) write_durable_file(out_, lines);
     if (!run->folder.empty())
       say(run->world, "appended to " + (run->folder / "summary.json").string() + "\n");
     close_run(std::move(run));

@@ -6,23 +6,20 @@
 #include "launcher/opened_run.h"
 #include "train/weights.h"
 
-#include <filesystem>
-
 namespace cltrain {
 namespace {
 
 class ExportCommand : public Command {
  public:
   void describe(OptionTable& flags) override {
-    cltrain::describe(flags, choice_, /*with_weights=*/false);
+    flags.add("--run", choice_.run, {.doc = "a run's folder: its newest checkpoint is written"});
     flags.add("--out", out_, {.doc = "the file of weights, .safetensors"});
   }
 
   int run(const Invocation& invocation) override {
     if (choice_.run.empty())
       throw ConfigError("cltrain export needs --run DIR: the run whose encoder is to be written");
-    if (std::filesystem::path(out_).extension() != ".safetensors")
-      throw ConfigError("--out " + out_ + ": name the file .safetensors, the format it has");
+    check_output("--out", out_, ".safetensors");
     auto run = open_run(choice_, invocation.overrides, invocation.rank);
     if (run->world.rank == 0) {
       const ModelOptions& model = run->options().method.model;

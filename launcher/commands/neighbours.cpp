@@ -11,11 +11,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 
 namespace cltrain {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr int64_t kNoQuery = std::numeric_limits<int64_t>::min();
 
 /// "emb" of "emb.flat.faiss".
 fs::path stem_of(const std::string& index) {
@@ -45,16 +47,18 @@ class NeighboursCommand : public Command {
     flags.add("--sheet", sheet_,
               {.doc = "draw the sample and its neighbours here too, a .png file"});
     flags.add("--run", choice_.run,
-              {.doc = "with --sheet: the run whose data holds the images; empty: the one in the "
-                      "index's manifest"});
+              {.doc = "with --sheet: the run whose data holds the images; empty: the one that the "
+                      "index was made by"});
   }
 
-  int run(const Invocation&) override {
+  int run(const Invocation& invocation) override {
     if (announced_rank() != 0) return kDone;
-    if (index_.empty() || query_ < 0)
+    if (index_.empty() || query_ == kNoQuery)
       throw ConfigError("cltrain neighbours needs --index FILE.faiss and --query ID");
-    if (!sheet_.empty() && fs::path(sheet_).extension() != ".png")
-      throw ConfigError("--sheet " + sheet_ + ": the sheet is a PNG; name the file .png");
+    if (!fs::exists(index_))
+      throw ConfigError("--index " + index_ +
+                        ": no such file; write one with cltrain embed --index flat");
+    if (!sheet_.empty()) check_output("--sheet", sheet_, ".png");
     const SimilarityIndex index(index_, stem_of(index_));
     const std::vector<SimilarSample> found = search(index);
     const EmbeddingSource& source = index.manifest().source;
@@ -65,7 +69,7 @@ class NeighboursCommand : public Command {
     for (const SimilarSample& sample : found)
       std::printf("  %10lld  %6.3f  %6lld\n", static_cast<long long>(sample.id),
                   static_cast<double>(sample.similarity), static_cast<long long>(sample.label));
-    if (!sheet_.empty()) draw(index, found);
+    if (!sheet_.empty()) draw(index, found, invocation.overrides);
     return kDone;
   }
 
@@ -78,14 +82,23 @@ class NeighboursCommand : public Command {
     }
   }
 
-  void draw(const SimilarityIndex& index, const std::vector<SimilarSample>& found) {
+  void draw(const SimilarityIndex& index, const std::vector<SimilarSample>& found,
+            const std::vector<std::string>& overrides) {
     const EmbeddingSource& source = index.manifest().source;
     // The manifest names the run, or the config where given weights were embedded.
     if (choice_.run.empty())
       (fs::is_directory(source.run) ? choice_.run : choice_.config) = source.run;
-    const auto read = read_run_options(choice_, {});
+    if (choice_.run.empty() && !fs::exists(choice_.config))
+      throw ConfigError("--sheet: " + source.run +
+                        ", which the index was made by, is not here; give --run DIR");
+    const auto read = read_run_options(choice_, overrides);
     const DatasetPair data = open_datasets(read->options.data);
-    const Dataset& set = source.split == "train" ? *data.train : *data.test;
+    const Dataset* chosen = source.split == "train" ? data.train.get() : data.test.get();
+    if (chosen == nullptr || chosen->describe() != source.data_set)
+      throw DataError("--sheet: the index was made of " + source.data_set + ", but " + source.run +
+                      " now gives " + (chosen ? chosen->describe() : "no such set") +
+                      "; give the options that cltrain embed had (data.root=...), or --run");
+    const Dataset& set = *chosen;
     std::vector<SheetCell> cells{
         {.image = image_of(set, query_), .caption = std::to_string(query_), .framed = true}};
     for (const SimilarSample& sample : found)
@@ -105,7 +118,7 @@ class NeighboursCommand : public Command {
 
   RunChoice choice_;
   std::string index_, sheet_;
-  int64_t query_ = -1, k_ = 8;
+  int64_t query_ = kNoQuery, k_ = 8;
 };
 
 }  // namespace

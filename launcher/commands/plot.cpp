@@ -1,11 +1,14 @@
 // cltrain plot: curves of one or several runs, as one SVG.
 #include "monitoring/plot.h"
+#include "monitoring/sink.h"
 
 #include "configs/mistakes.h"
+#include "data/dataset.h"
+#include "data/durable_file.h"
 #include "dist/exit_codes.h"
 #include "dist/world.h"
 #include "launcher/commands/commands.h"
-#include "train/files.h"
+#include "launcher/opened_run.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -23,14 +26,25 @@ class PlotCommand : public Command {
     if (announced_rank() != 0) return kDone;
     if (invocation.words.empty())
       throw ConfigError("cltrain plot: no run named; for example: cltrain plot runs/*");
-    if (std::filesystem::path(out_).extension() != ".svg")
-      throw ConfigError("--out " + out_ + ": cltrain plot draws SVG; name the file .svg");
-    replace_file_durably(out_, plot_runs_svg({invocation.words.begin(), invocation.words.end()}));
+    check_output("--out", out_, ".svg");
+    for (const std::string& run : invocation.words)
+      if (!std::filesystem::exists(std::filesystem::path(run) / "metrics.jsonl"))
+        throw ConfigError(run +
+                          ": no run of cltrain with steps on record (no metrics.jsonl there)");
+    write_durable_file(out_, draw(invocation.words));
     std::printf("wrote %s\n", out_.c_str());
     return kDone;
   }
 
  private:
+  static std::string draw(const std::vector<std::string>& runs) {
+    try {
+      return plot_runs_svg({runs.begin(), runs.end()});
+    } catch (const RecordError& error) {
+      throw DataError(error.what());  // damaged input, not a record that cannot be written
+    }
+  }
+
   std::string out_ = "curves.svg";
 };
 

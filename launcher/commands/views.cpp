@@ -1,9 +1,8 @@
 // cltrain views: samples of the training set, each beside its views, as one PNG. The samples are
 // the first of an epoch, the draws those of training: what a run with this config is fed.
-#include "data/sampler.h"
 #include "data/views.h"
 
-#include "configs/mistakes.h"
+#include "data/sampler.h"
 #include "data/write_png.h"
 #include "dist/exit_codes.h"
 #include "eval/contact_sheet.h"
@@ -12,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 #include <ATen/ops/empty.h>
 
@@ -31,8 +29,7 @@ class ViewsCommand : public Command {
   }
 
   int run(const Invocation& invocation) override {
-    if (std::filesystem::path(out_).extension() != ".png")
-      throw ConfigError("--out " + out_ + ": cltrain views draws PNG; name the file .png");
+    check_output("--out", out_, ".png");
     const auto read = read_run_options(choice_, invocation.overrides);
     if (announced_rank() != 0) return kDone;
     const DatasetPair data = open_datasets(read->options.data);

@@ -54,6 +54,13 @@ def check_help(run):
 def check_refusals(run):
     for words, text in (
             (["evil"], "'evil' is neither a command (train, eval,"),
+            (["trian"], "did you mean train?"),
+            (["--config", "x.yaml", "eval"], "the command comes first: cltrain eval"),
+            (["eval", "--run", "run", "--untrained", "--weights", "x"], "exclude each other"),
+            (["eval", "--run", "run", "--out", "nowhere/x.jsonl"], "there is no folder nowhere"),
+            (["embed", "--run", "run", "--out", "nowhere/x.npy"], "there is no folder nowhere"),
+            (["neighbours", "--index", "no.flat.faiss", "--query", "1"], "no such file"),
+            (["plot", "photos"], "no run of cltrain with steps on record"),
             (["eval", "--rum", "x"], "did you mean --run?"),
             (["eval", "--run"], "--run needs a value"),
             (["eval"], "give --run DIR"),
@@ -64,7 +71,8 @@ def check_refusals(run):
             (["views", "--config", "simclr_fashion.yaml", "--out", "x.gif"], "name the file .png"),
             (["plot"], "no run named"),
             (["plot", "run", "--out", "x.png"], "name the file .svg"),
-            (["export", "--config", "simclr_fashion.yaml"], "needs --run DIR"),
+            (["export", "--config", "x.yaml"], "is no flag of cltrain export"),
+            (["export"], "needs --run DIR"),
             (["completion", "fish"], "bash or zsh"),
             (["methods", "x=1"], "'x=1'")):
         output = run(*words, code=2)
@@ -118,11 +126,17 @@ def check_embed(run, folder):
             f"neighbours of 7 are {best}, listed were {listed}:\n{output}")
     with Image.open(folder / "sheet.png") as sheet:
         p.check(sheet.format == "PNG" and min(sheet.size) > 90, str(sheet.size))
+    # Another data set than the one embedded is not drawn from; new embeddings take old indexes along.
+    output = run("neighbours", "--index", "emb.flat.faiss", "--query", 7, "--sheet", "x.png",
+                 "data.val=photos/train/bag", code=3)
+    p.check("the index was made of" in output, output)
     with open(folder / "emb.flat.faiss", "r+b") as file:
         file.seek(200)
         file.write(b"\xff\xff")
     output = run("neighbours", "--index", "emb.flat.faiss", "--query", 7, code=3)
     p.check("emb.flat.faiss" in output, output)
+    run("embed", "--run", "run/", "--split", "test", "--out", "emb.npy")
+    p.check(not list(folder.glob("emb.*.faiss*")), "an index outlives its embeddings")
 
 
 def check_export(run, folder):
@@ -160,6 +174,7 @@ def check_completion(run):
     p.check(completed(run, "cltrain embed --split t") == ["train", "test"], "values of a flag")
     p.check("simclr_fashion.yaml" in completed(run, "cltrain --config simclr_f"), "configs")
     p.check("optim.lr=" in completed(run, "cltrain --config x.yaml optim.l"), "option names")
+    p.check("optim.lr=" in completed(run, "cltrain eval --untrained optim.l"), "after a switch")
     p.check(completed(run, "cltrain eval probe.optimizer=l") == ["lbfgs"], "values of an option")
     zsh = run("completion", "zsh")
     p.check(zsh.startswith("#compdef cltrain"), zsh[:80])

@@ -132,7 +132,7 @@ TEST_F(CheckpointStoreTest, DamagedFilesFallBackToTheOlderOneByName) {
   EXPECT_EQ(found->counters.at("step"), 1);
   EXPECT_TRUE(mentions(warnings_, state_file(kStep3).string() + " is damaged")) << warnings_;
   EXPECT_TRUE(mentions(warnings_, state_file(kStep2).string() + " has ")) << warnings_;
-  EXPECT_TRUE(mentions(warnings_, "continuing from the older checkpoint")) << warnings_;
+  EXPECT_TRUE(mentions(warnings_, "taking the older checkpoint")) << warnings_;
   // The damaged ones are out of the way, not gone.
   EXPECT_EQ(names(),
             (std::set<std::string>{"latest", kStep1, "damaged-" + kStep2, "damaged-" + kStep3}));
