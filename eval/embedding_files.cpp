@@ -103,6 +103,9 @@ EmbeddingManifest write_embeddings(const Features& share, const EmbeddingSource&
               "embeddings: vectors [n, F], labels [n] and ids [n] of the same n are needed");
   const EmbeddingPaths paths = embedding_paths(stem);
   if (communicator.rank() == 0) {
+    std::error_code ignored;
+    if (paths.manifest.has_parent_path())
+      fs::create_directories(paths.manifest.parent_path(), ignored);  // writing says what is wrong
     // An index of the embeddings of before would be taken for one of these.
     const std::string base = paths.manifest.string().substr(0, paths.manifest.string().size() - 5);
     for (const char* ending :

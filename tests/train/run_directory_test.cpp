@@ -66,7 +66,7 @@ TEST_F(RunDirectoryTest, TheSameOptionsContinueSilently) {
 
 TEST_F(RunDirectoryTest, ASafeChangeIsNotedAndRecorded) {
   Options before, after;
-  { const RunDirectory first(run(), before.table); }
+  RunDirectory(run(), before.table).begin_session(1, "host", "commit", 0);
   after.values.train.epochs = 200;
   {
     const RunDirectory second(run(), after.table);
@@ -77,9 +77,28 @@ TEST_F(RunDirectoryTest, ASafeChangeIsNotedAndRecorded) {
   EXPECT_TRUE(third.notes().empty());
 }
 
-TEST_F(RunDirectoryTest, OtherChangesAreRefusedWithTheirDifference) {
+TEST_F(RunDirectoryTest, AStartThatBeganNoSessionBindsNobody) {
   Options before, after;
   { const RunDirectory first(run(), before.table); }
+  after.values.optim.lr = 0.5;
+  const RunDirectory second(run(), after.table);
+  EXPECT_TRUE(second.notes().empty());
+  EXPECT_TRUE(mentions(testing::read_text(run() / "config.resolved.yaml"), "lr: 0.5"));
+}
+
+TEST_F(RunDirectoryTest, SessionsAreCounted) {
+  Options options;
+  const RunDirectory directory(run(), options.table);
+  EXPECT_EQ(directory.begin_session(2, "here", "abc", 0), 0);
+  EXPECT_EQ(directory.begin_session(3, "here", "abc", 40), 1);
+  const std::string text = testing::read_text(run() / "sessions.jsonl");
+  EXPECT_TRUE(mentions(text, "\"ranks\":3")) << text;
+  EXPECT_TRUE(mentions(text, "\"resumed_step\":40")) << text;
+}
+
+TEST_F(RunDirectoryTest, OtherChangesAreRefusedWithTheirDifference) {
+  Options before, after;
+  RunDirectory(run(), before.table).begin_session(1, "host", "commit", 0);
   const std::string config = testing::read_text(run() / "config.resolved.yaml");
   const std::set<std::string> held = files();
   after.values.optim.lr = 0.5;
