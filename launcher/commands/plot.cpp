@@ -1,6 +1,5 @@
 // cltrain plot: curves of one or several runs, as one SVG.
 #include "monitoring/plot.h"
-#include "monitoring/sink.h"
 
 #include "configs/mistakes.h"
 #include "data/dataset.h"
@@ -9,6 +8,7 @@
 #include "dist/world.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
+#include "monitoring/sink.h"
 
 #include <cstdio>
 #include <filesystem>
