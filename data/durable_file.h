@@ -1,18 +1,19 @@
 // Files that are whole or not there: written under a temporary name beside the target, fsynced,
 // renamed, and the folder fsynced. Readers see the old file or the new one, never half of one.
 //
-// Any thread; by one rank for one path. Throws WriteError naming the file and the system's reason.
+// Any thread; by one rank for one path. Throws IoError naming the file and the system's reason.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 namespace cltrain {
 
-/// A file of results cannot be written: exit code 74.
-class WriteError : public std::runtime_error {
+/// A checkpoint or a result cannot be written: exit code 74.
+class IoError : public std::runtime_error {
   using runtime_error::runtime_error;
 };
 
@@ -35,12 +36,19 @@ class DurableFile {
 };
 
 /// The whole file at once.
-void write_durable_file(const std::filesystem::path& path, std::string_view bytes);
+void replace_file_durably(const std::filesystem::path& path, std::string_view text);
 
 /// fsync and rename of a file that something else has written, in the same folder.
 void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path);
 
 /// Removes a file, durably; none there is no error.
 void remove_durably(const std::filesystem::path& path);
+
+/// Creates `path` itself, in a folder that nobody looks into yet, with the pieces one after the
+/// other, and fsyncs it.
+void write_file_durably(const std::filesystem::path& path,
+                        const std::vector<std::string_view>& pieces);
+/// Makes renames within the folder durable.
+void sync_folder(const std::filesystem::path& folder);
 
 }  // namespace cltrain

@@ -2,7 +2,7 @@
 // little endian, plain numbers. The writer's bytes are those of numpy.save, version 1.
 //
 // Any thread. Reading throws DataError that names the file and what was expected; writing throws
-// WriteError (data/durable_file.h) naming the file, std::invalid_argument for an unknown type and
+// IoError (data/durable_file.h) naming the file, std::invalid_argument for an unknown type and
 // std::logic_error for rows that do not add up.
 #pragma once
 

@@ -90,7 +90,7 @@ std::vector<uint8_t> encode_png(const Image& image) {
 
 void write_png(const std::filesystem::path& path, const Image& image) {
   const std::vector<uint8_t> bytes = encode_png(image);
-  write_durable_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  replace_file_durably(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace cltrain

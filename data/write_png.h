@@ -1,6 +1,6 @@
 // 8-bit RGB PNG files, by libpng. Pure (encode_png) or writing one file durably; any thread.
 // Throws std::invalid_argument for an image without pixels or whose pixels are not height x width x
-// 3, WriteError (data/durable_file.h) naming the file when it cannot be written.
+// 3, IoError (data/durable_file.h) naming the file when it cannot be written.
 #pragma once
 
 #include "data/dataset.h"

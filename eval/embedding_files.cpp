@@ -3,7 +3,7 @@
 #include "data/durable_file.h"
 #include "data/files.h"
 #include "data/npy.h"
-#include "eval/checksum.h"
+#include "data/sha256.h"
 #include "eval/knn.h"
 
 #include <algorithm>
@@ -126,12 +126,12 @@ EmbeddingManifest write_embeddings(const Features& share, const EmbeddingSource&
       .left_out = std::accumulate(left_out.begin(), left_out.end(), int64_t{0})};
   for (const fs::path& path : {paths.vectors, paths.ids, paths.labels}) {
     std::string checksum(64, '0');
-    if (communicator.rank() == 0) checksum = checksum_of_file(path);
+    if (communicator.rank() == 0) checksum = sha256_of_file(path);
     communicator.broadcast(at::from_blob(checksum.data(), {64}, at::kByte));
     manifest.files[path.filename().string()] = checksum;
   }
   if (communicator.rank() == 0)
-    write_durable_file(paths.manifest, to_json(manifest).dump(2) + "\n");
+    replace_file_durably(paths.manifest, to_json(manifest).dump(2) + "\n");
   communicator.barrier();
   return manifest;
 }
@@ -153,7 +153,7 @@ EmbeddingManifest read_embedding_manifest(const fs::path& stem, bool verify) {
   if (!verify) return manifest;
   for (const auto& [name, expected] : manifest.files) {
     const fs::path path = paths.manifest.parent_path() / name;
-    const std::string found = checksum_of_file(path);
+    const std::string found = sha256_of_file(path);
     if (found != expected)
       throw DataError(path.string() + ": SHA-256 " + found + ", the manifest says " + expected +
                       ": the file is damaged or another one; write the embeddings again");

@@ -9,7 +9,7 @@
 // that is there describes files that are whole.
 //
 // write_embeddings is collective, and rank 0 writes; the rest is called by one rank alone. Writing
-// throws WriteError, reading DataError; both name the file.
+// throws IoError, reading DataError; both name the file.
 #pragma once
 
 #include "dist/communicator.h"

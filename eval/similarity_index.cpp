@@ -3,7 +3,7 @@
 #include "data/durable_file.h"
 #include "data/files.h"
 #include "data/npy.h"
-#include "eval/checksum.h"
+#include "data/sha256.h"
 
 #include <algorithm>
 #include <cmath>
@@ -53,7 +53,7 @@ void verify(const fs::path& path) {
   const std::vector<uint8_t> bytes = read_file(checksum_path(path), 4096);
   const std::string text(bytes.begin(), bytes.end());
   const std::string expected = text.substr(0, text.find(' '));
-  const std::string found = checksum_of_file(path);
+  const std::string found = sha256_of_file(path);
   if (found != expected)
     refuse(path, "SHA-256 " + found + ", " + checksum_path(path).filename().string() + " says " +
                      expected + ": the file is damaged or another one");
@@ -111,11 +111,11 @@ fs::path write_index(const fs::path& stem, const std::string& kind) {
   try {
     faiss::write_index(&index, temporary.c_str());
   } catch (const faiss::FaissException& error) {
-    throw WriteError("cannot write " + temporary.string() + ": " + error.what());
+    throw IoError("cannot write " + temporary.string() + ": " + error.what());
   }
-  const std::string checksum = checksum_of_file(temporary);
+  const std::string checksum = sha256_of_file(temporary);
   publish_file(temporary, path);
-  write_durable_file(checksum_path(path), checksum + "  " + path.filename().string() + "\n");
+  replace_file_durably(checksum_path(path), checksum + "  " + path.filename().string() + "\n");
   return path;
 }
 

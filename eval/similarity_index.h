@@ -5,7 +5,7 @@
 // over rows of unit length, and a file with ".sha256" behind the name, as sha256sum writes it. Any
 // program with faiss can read them.
 //
-// Called by one rank. Writing throws WriteError; missing, damaged or unfit files throw DataError
+// Called by one rank. Writing throws IoError; missing, damaged or unfit files throw DataError
 // naming the file. An index is checked against its checksum before faiss sees a byte of it: its
 // reader trusts what it reads.
 #pragma once

@@ -36,6 +36,7 @@ struct CommandRow {
   std::string summary;         ///< one line, no full stop
   std::string usage;           ///< what follows the name
   std::string example;         ///< a whole command line
+  bool alone = false;          ///< the first rank does it, the others have nothing to do
   bool takes_options = false;  ///< key=value of the run's options
   bool takes_words = false;
   std::function<std::unique_ptr<Command>()> make;

@@ -2,7 +2,6 @@
 
 #include "configs/mistakes.h"
 #include "data/dataset.h"
-#include "data/durable_file.h"
 #include "dist/errors.h"
 #include "dist/exit_codes.h"
 #include "dist/world.h"
@@ -43,8 +42,6 @@ Report current_error() {
     return {kPeerLost, error.what()};
   } catch (const IoError& error) {
     return {kIoError, error.what(), true};
-  } catch (const WriteError& error) {
-    return {kIoError, error.what()};
   } catch (const RecordError& error) {
     return {kIoError, error.what()};
   } catch (const c10::Error& error) {

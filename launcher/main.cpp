@@ -19,11 +19,7 @@ namespace {
 
 std::string help(const CommandLine& line) {
   if (line.row != nullptr) return usage(*line.row);
-  Options options;
-  options.train.run.dir = "runs/<config>";
-  OptionTable table;
-  describe(table, options);
-  const std::string text = options_help(table, line.help_prefix);
+  const std::string text = options_help(DescribedOptions().table, line.help_prefix);
   if (text.empty()) throw ConfigError("no option begins with '" + line.help_prefix + "'");
   // Who asks for one section wants to read that, not the general part.
   return line.help_prefix.empty() ? usage() + text : text;
@@ -33,6 +29,7 @@ int run(const std::vector<std::string>& arguments, int& rank) {
   const CommandLine line = parse_command_line(arguments);
   switch (line.action) {
     case CommandLine::Action::kRun:
+      if (line.row->alone && rank != 0) return kDone;
       return line.command->run({line.overrides, line.words, rank});
     case CommandLine::Action::kVersion:
       if (rank == 0) std::fputs(version_text().c_str(), stdout);

@@ -6,6 +6,7 @@
 #include "models/nets/layers.h"
 #include "models/registry.h"
 #include "train/checkpoint.h"
+#include "train/dtype.h"
 #include "train/files.h"
 #include "train/spread_state.h"
 #include "train/weights.h"
@@ -82,18 +83,13 @@ void describe(OptionTable& flags, RunChoice& choice, bool with_weights) {
 std::unique_ptr<RunOptionsRead> read_run_options(const RunChoice& choice,
                                                  const std::vector<std::string>& overrides) {
   check(choice);
-  auto read = std::make_unique<RunOptionsRead>();
-  read->options.train.run.dir = "runs/" + fs::path(choice.config).stem().string();
-  describe(read->table, read->options);
+  auto read = std::make_unique<RunOptionsRead>(fs::path(choice.config).stem().string());
   const std::string file =
       choice.run.empty() ? choice.config : (fs::path(choice.run) / "config.resolved.yaml").string();
   const ResolvedConfig config =
       load_config({.file = file, .overrides = overrides, .search = config_folders()}, read->table);
   read->name = choice.run.empty() ? config.stem : run_name(choice.run);
-  std::string all;
-  for (const std::string& problem : problems(read->options, 1))
-    all += (all.empty() ? "" : "\n") + problem;
-  if (!all.empty()) throw ConfigError(all);
+  refuse_problems(read->options, 1);
   return read;
 }
 
@@ -145,10 +141,6 @@ EmbedSettings embed_settings(const OpenedRun& run) {
           .workers = run.workers,
           .rank = run.world.rank,
           .size = run.world.size};
-}
-
-at::ScalarType scalar_type_of(const RunOptions& options) {
-  return options.dtype == "float64" ? at::kDouble : at::kFloat;
 }
 
 int64_t loader_workers(const Options& options, const World& world) {

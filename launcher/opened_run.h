@@ -26,10 +26,9 @@ struct RunChoice {
 void describe(OptionTable& flags, RunChoice& choice, bool with_weights = true);
 
 /// The options of the chosen run (its config.resolved.yaml) or config, with the overrides applied.
-struct RunOptionsRead {
-  Options options;
-  OptionTable table;
-  std::string name;  ///< stem of the config
+struct RunOptionsRead : DescribedOptions {
+  using DescribedOptions::DescribedOptions;
+  std::string name;  ///< of the run's folder, or stem of the config
 };
 std::unique_ptr<RunOptionsRead> read_run_options(const RunChoice& choice,
                                                  const std::vector<std::string>& overrides);
@@ -63,8 +62,6 @@ void close_run(std::unique_ptr<OpenedRun> run);
 Embed encoder_of(const OpenedRun& run);
 EmbedSettings embed_settings(const OpenedRun& run);
 
-/// run.dtype as a type of tensors.
-at::ScalarType scalar_type_of(const RunOptions& options);
 /// data.workers, or this rank's share of the cores.
 int64_t loader_workers(const Options& options, const World& world);
 

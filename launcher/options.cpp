@@ -1,8 +1,11 @@
 #include "launcher/options.h"
 
+#include "configs/mistakes.h"
+
 namespace cltrain {
 
-void describe(OptionTable& table, Options& options) {
+DescribedOptions::DescribedOptions(const std::string& run) {
+  options.train.run.dir = "runs/" + run;
   describe(table, options.train);
   describe(table, options.method);
   describe(table, options.data);
@@ -25,6 +28,13 @@ std::vector<std::string> problems(const Options& options, int ranks) {
                     " goes with run.dtype=float32, not " + options.train.run.dtype +
                     "; set run.autocast=none");
   return found;
+}
+
+void refuse_problems(const Options& options, int ranks) {
+  std::string all;
+  for (const std::string& problem : problems(options, ranks))
+    all += (all.empty() ? "" : "\n") + problem;
+  if (!all.empty()) throw ConfigError(all);
 }
 
 }  // namespace cltrain

@@ -21,11 +21,20 @@ struct Options {
   MetricsOptions metrics;
 };
 
-/// Every option, in the order in which --help and the start-up print show them.
-void describe(OptionTable& table, Options& options);
+/// The options with their table. `run` is the default of run.dir below runs/.
+struct DescribedOptions {
+  explicit DescribedOptions(const std::string& run = "<config>");
+  DescribedOptions(const DescribedOptions&) = delete;
+  DescribedOptions& operator=(const DescribedOptions&) = delete;
+
+  Options options;
+  OptionTable table;  ///< every option, in the order in which --help and the start-up print show
+};
 
 /// Mistakes that no single option can show (sizes against the number of ranks, pairs out of order).
 /// One sentence each; empty when all is well.
 std::vector<std::string> problems(const Options& options, int ranks);
+/// Throws ConfigError with all of problems(), if there are any.
+void refuse_problems(const Options& options, int ranks);
 
 }  // namespace cltrain

@@ -14,6 +14,7 @@
 #include "monitoring/prometheus.h"
 #include "monitoring/tensorboard.h"
 #include "train/bad_samples.h"
+#include "train/dtype.h"
 #include "train/run_directory.h"
 #include "train/summary.h"
 #include "train/trainer.h"

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include "data/sha256.h"
 #include "train/digest.h"
 #include "train/files.h"
 #include "train/safetensors.h"
@@ -7,7 +8,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include <unistd.h>
 
@@ -70,12 +70,6 @@ FoundCheckpoint verify(const fs::path& folder) {
   } catch (const std::runtime_error& error) {
     throw CheckpointError(error.what());
   }
-}
-
-std::string shape_text(const at::Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.scalar_type() << " " << tensor.sizes();
-  return text.str();
 }
 
 }  // namespace

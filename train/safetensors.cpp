@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
@@ -178,6 +179,12 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
 
 std::vector<NamedTensor> read_safetensors(const std::filesystem::path& path) {
   return Reader(path).read();
+}
+
+std::string shape_text(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.scalar_type() << " " << tensor.sizes();
+  return text.str();
 }
 
 }  // namespace cltrain

@@ -21,6 +21,9 @@ namespace cltrain {
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
+/// "float [64, 3, 7, 7]": type and shape, for messages.
+std::string shape_text(const at::Tensor& tensor);
+
 /// All tensors of the file, on the CPU. Throws CheckpointError naming the file and what is wrong.
 std::vector<NamedTensor> read_safetensors(const std::filesystem::path& path);
 

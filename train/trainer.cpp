@@ -5,6 +5,7 @@
 #include "dist/exit_codes.h"
 #include "models/nets/layers.h"
 #include "train/autocast.h"
+#include "train/dtype.h"
 #include "train/files.h"
 #include "train/health.h"
 #include "train/ids_hash.h"
@@ -164,7 +165,7 @@ void Trainer::warn_of_unreached(const std::vector<std::string>& names) {
 Batch Trainer::next_batch() {
   Batch batch = parts_.loader.next();
   clock_.enter("host_to_device");
-  const auto type = parts_.options.run.dtype == "float64" ? at::kDouble : at::kFloat;
+  const at::ScalarType type = scalar_type_of(parts_.options.run);
   for (auto& [name, tensor] : batch.tensors)
     tensor =
         tensor.to(parts_.world.device, tensor.is_floating_point() ? type : tensor.scalar_type());

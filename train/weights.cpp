@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <fstream>
-#include <sstream>
 #include <string_view>
 
 #include <ATen/ops/isfinite.h>
@@ -33,16 +32,6 @@ std::vector<NamedTensor> in_order(const TensorsByName& tensors) {
   return {tensors.begin(), tensors.end()};
 }
 
-std::string shape_text(const at::Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.scalar_type() << " " << tensor.sizes();
-  return text.str();
-}
-
-bool starts_with(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
-}
-
 /// Files that are often taken for safetensors files get a word of their own.
 void refuse_other_files(const fs::path& path) {
   if (fs::is_directory(path))
@@ -65,11 +54,11 @@ TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted
   const std::vector<NamedTensor> all = read_safetensors(path);
   bool checkpoint = false;
   for (const auto& [name, tensor] : all)
-    checkpoint = checkpoint || starts_with(name, kCheckpointPrefix);
+    checkpoint = checkpoint || name.starts_with(kCheckpointPrefix);
   TensorsByName found;
   for (const auto& [name, tensor] : all) {
-    const bool classifier = starts_with(name, "fc.") && !wanted.contains(name);
-    if (checkpoint ? !starts_with(name, kCheckpointPrefix) : classifier)
+    const bool classifier = name.starts_with("fc.") && !wanted.contains(name);
+    if (checkpoint ? !name.starts_with(kCheckpointPrefix) : classifier)
       ignored.push_back(name);
     else
       found[checkpoint ? name.substr(kCheckpointPrefix.size()) : name] = tensor;
@@ -97,20 +86,19 @@ torch::nn::Module& backbone_of(const Method& method) {
   TORCH_CHECK(false, "this method has no module named 'encoder'");
 }
 
+std::string backbone_sha256(const torch::nn::Module& encoder) {
+  return sha256_of_state(in_order(tensors_of(encoder)), {});
+}
+
 std::string export_backbone(const torch::nn::Module& encoder, const fs::path& path,
                             std::map<std::string, std::string> metadata) {
   const std::vector<NamedTensor> tensors = in_order(tensors_of(encoder));
-  const std::string sha256 = sha256_of_state(tensors, {});
+  const std::string sha256 = backbone_sha256(encoder);
   metadata["format"] = "pt";  // what readers of safetensors in Python ask for
   metadata["sha256"] = sha256;
   const fs::path temporary = path.string() + ".tmp";
   write_safetensors(temporary, tensors, metadata);
-  std::error_code error;
-  fs::rename(temporary, path, error);
-  if (error)
-    throw IoError("cannot rename " + temporary.string() + " to " + path.string() + ": " +
-                  error.message());
-  sync_folder(path.parent_path());
+  publish_file(temporary, path);
   return sha256;
 }
 
@@ -144,7 +132,7 @@ InitialWeights load_initial_weights(torch::nn::Module& encoder, const fs::path& 
                           "set model.name, model.width, model.small_stem and model.norm as the "
                           "weights were trained, or give another file");
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(stored.at(name));
-  result.sha256 = sha256_of_state(in_order(live), {});
+  result.sha256 = backbone_sha256(encoder);
   return result;
 }
 

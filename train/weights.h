@@ -27,6 +27,9 @@ namespace cltrain {
 /// The part of a method that is exported and that embeds images: its module "encoder".
 torch::nn::Module& backbone_of(const Method& method);
 
+/// The digest of an encoder's tensors (sha256_of_state, without counters).
+std::string backbone_sha256(const torch::nn::Module& encoder);
+
 /// Writes an encoder, or that of a method, to `path` by way of a temporary name; its folder must
 /// exist. `metadata` (method, model, step, config, ...) goes into the file's __metadata__, with
 /// "format" = "pt" and "sha256" = the result: the digest of the tensors (sha256_of_state, without

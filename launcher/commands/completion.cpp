@@ -2,7 +2,6 @@
 // values, all from the tables that the program itself parses with.
 #include "configs/mistakes.h"
 #include "dist/exit_codes.h"
-#include "dist/world.h"
 #include "launcher/build_info.h"
 #include "launcher/commands/commands.h"
 #include "launcher/options.h"
@@ -28,12 +27,12 @@ std::vector<std::string> values_of(const Option& option) {
   return option.spec().choices;
 }
 
-/// `  NAME) VARIABLE='a b' ;;` for each option with a closed set of values.
-std::string value_cases(const OptionTable& table, const std::string& variable) {
+/// `    NAME) values='a b' ;;` for each option with a closed set of values.
+std::string value_cases(const OptionTable& table) {
   std::string text;
   for (const Option& option : table.options())
     if (const auto values = values_of(option); !values.empty() && !option.is_list())
-      text += "    " + option.name() + ") " + variable + "='" + joined(values) + "' ;;\n";
+      text += "    " + option.name() + ") values='" + joined(values) + "' ;;\n";
   return text;
 }
 
@@ -77,15 +76,12 @@ Words collect() {
     names.emplace_back("--help");
     words.flag_cases += "    " + row.name + ") flags='" + joined(names) + "' ;;\n";
   }
-  Options options;
-  options.train.run.dir = "runs/<config>";
-  OptionTable table;
-  describe(table, options);
-  for (const Option& option : table.options()) keys.push_back(option.name() + "=");
+  const DescribedOptions described;
+  for (const Option& option : described.table.options()) keys.push_back(option.name() + "=");
   words.commands = joined(commands);
   words.with_options = joined(with_options);
   words.keys = joined(keys);
-  words.key_values = value_cases(table, "values");
+  words.key_values = value_cases(described.table);
   return words;
 }
 
@@ -205,7 +201,7 @@ class CompletionCommand : public Command {
     const Words words = collect();
     const std::string script =
         invocation.words[0] == "bash" ? bash_script(words) : zsh_script(words);
-    if (announced_rank() == 0) std::fputs(script.c_str(), stdout);
+    std::fputs(script.c_str(), stdout);
     return kDone;
   }
 };

@@ -4,7 +4,6 @@
 #include "eval/similarity_index.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
-#include "train/digest.h"
 #include "train/weights.h"
 
 #include <filesystem>
@@ -13,15 +12,6 @@ namespace cltrain {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string weights_sha256(const Method& method) {
-  const torch::nn::Module& encoder = backbone_of(method);
-  std::vector<NamedTensor> tensors;
-  for (const auto& item : encoder.named_parameters())
-    tensors.emplace_back(item.key(), item.value());
-  for (const auto& item : encoder.named_buffers()) tensors.emplace_back(item.key(), item.value());
-  return sha256_of_state(tensors, {});
-}
 
 class EmbedCommand : public Command {
  public:
@@ -53,7 +43,7 @@ class EmbedCommand : public Command {
         {.run = choice_.run.empty() ? choice_.config
                                     : fs::absolute(choice_.run).lexically_normal().string(),
          .step = run->step,
-         .weights_sha256 = weights_sha256(*run->method),
+         .weights_sha256 = backbone_sha256(backbone_of(*run->method)),
          .data_set = dataset->describe(),
          .split = split_,
          .transform = "shorter side resized, centre of " + std::to_string(views.size) +

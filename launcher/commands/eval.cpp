@@ -73,7 +73,7 @@ class EvalCommand : public Command {
       lines += report_text(report) + "\n";
       if (run->world.rank == 0 && !run->folder.empty()) append_report(run->folder, report);
     }
-    if (run->world.rank == 0 && !out_.empty()) write_durable_file(out_, lines);
+    if (run->world.rank == 0 && !out_.empty()) replace_file_durably(out_, lines);
     if (!run->folder.empty())
       say(run->world, "appended to " + (run->folder / "summary.json").string() + "\n");
     close_run(std::move(run));

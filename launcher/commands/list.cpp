@@ -1,7 +1,6 @@
 // cltrain methods | models | data: what exists, one line each, from the registries.
 #include "data/registry.h"
 #include "dist/exit_codes.h"
-#include "dist/world.h"
 #include "launcher/commands/commands.h"
 #include "models/registry.h"
 
@@ -16,7 +15,6 @@ class ListCommand : public Command {
   explicit ListCommand(std::vector<RegistryLine> lines) : lines_(std::move(lines)) {}
 
   int run(const Invocation&) override {
-    if (announced_rank() != 0) return kDone;
     size_t width = 0;
     for (const RegistryLine& line : lines_) width = std::max(width, line.name.size());
     for (const RegistryLine& line : lines_)

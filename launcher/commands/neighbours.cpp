@@ -52,7 +52,6 @@ class NeighboursCommand : public Command {
   }
 
   int run(const Invocation& invocation) override {
-    if (announced_rank() != 0) return kDone;
     if (index_.empty() || query_ == kNoQuery)
       throw ConfigError("cltrain neighbours needs --index FILE.faiss and --query ID");
     if (!fs::exists(index_))

@@ -5,7 +5,6 @@
 #include "data/dataset.h"
 #include "data/durable_file.h"
 #include "dist/exit_codes.h"
-#include "dist/world.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
 #include "monitoring/sink.h"
@@ -23,7 +22,6 @@ class PlotCommand : public Command {
   }
 
   int run(const Invocation& invocation) override {
-    if (announced_rank() != 0) return kDone;
     if (invocation.words.empty())
       throw ConfigError("cltrain plot: no run named; for example: cltrain plot runs/*");
     check_output("--out", out_, ".svg");
@@ -31,7 +29,7 @@ class PlotCommand : public Command {
       if (!std::filesystem::exists(std::filesystem::path(run) / "metrics.jsonl"))
         throw ConfigError(run +
                           ": no run of cltrain with steps on record (no metrics.jsonl there)");
-    write_durable_file(out_, draw(invocation.words));
+    replace_file_durably(out_, draw(invocation.words));
     std::printf("wrote %s\n", out_.c_str());
     return kDone;
   }

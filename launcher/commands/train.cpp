@@ -11,15 +11,10 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 namespace cltrain {
 namespace {
-
-void refuse_if_any(const std::vector<std::string>& problems) {
-  std::string all;
-  for (const std::string& problem : problems) all += (all.empty() ? "" : "\n") + problem;
-  if (!all.empty()) throw ConfigError(all);
-}
 
 /// The flag --config and what it and the overrides make of the options.
 class WithConfig : public Command {
@@ -35,22 +30,20 @@ class WithConfig : public Command {
       throw ConfigError(
           "command line: no config given; try --config simclr_fashion.yaml; see "
           "cltrain --help");
-    options_.train.run.dir = "runs/" + std::filesystem::path(file_).stem().string();
-    cltrain::describe(table_, options_);
+    described_.emplace(std::filesystem::path(file_).stem().string());
     return load_config(
-        {.file = file_, .overrides = invocation.overrides, .search = config_folders()}, table_);
+        {.file = file_, .overrides = invocation.overrides, .search = config_folders()},
+        described_->table);
   }
 
   std::string file_;
-  Options options_;
-  OptionTable table_;
+  std::optional<DescribedOptions> described_;  // since load()
 };
 
 class ConfigCommand : public WithConfig {
  public:
   int run(const Invocation& invocation) override {
-    const std::string text = resolved_with_origins(load(invocation));
-    if (announced_rank() == 0) std::fputs(text.c_str(), stdout);
+    std::fputs(resolved_with_origins(load(invocation)).c_str(), stdout);
     return kDone;
   }
 };
@@ -59,12 +52,13 @@ class TrainCommand : public WithConfig {
  public:
   int run(const Invocation& invocation) override {
     const ResolvedConfig config = load(invocation);
-    refuse_if_any(problems(options_, announced_size()));
+    const Options& options = described_->options;
+    refuse_problems(options, announced_size());
     listen_for_stop();  // before MPI: a batch system may ask at any moment
-    World world = open_world(options_.dist);
+    World world = open_world(options.dist);
     invocation.rank = world.rank;
-    refuse_if_any(problems(options_, world.size));
-    const int code = train(options_, table_, config, world);
+    refuse_problems(options, world.size);
+    const int code = train(options, described_->table, config, world);
     close_world(world);
     return code;
   }

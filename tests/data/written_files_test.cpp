@@ -84,7 +84,7 @@ TEST(NpyWriter, NothingIsVisibleBeforeItIsWhole) {
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
   EXPECT_THROW(NpyWriter(folder / "a.npy", "<c8", {3}), std::invalid_argument);
-  EXPECT_THROW(NpyWriter(folder / "none" / "a.npy", "<i8", {3}), WriteError);
+  EXPECT_THROW(NpyWriter(folder / "none" / "a.npy", "<i8", {3}), IoError);
 }
 
 TEST(NpyStream, ReadsInPiecesAndFindsTruncation) {
@@ -134,26 +134,26 @@ TEST(WritePng, RefusesWhatIsNoImageAndNamesTheFile) {
   try {
     write_png(folder / "none" / "a.png", pattern(2, 2));
     FAIL() << "written into a folder that is not there";
-  } catch (const WriteError& error) {
+  } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what()).find("none/a.png"), std::string::npos) << error.what();
   }
 }
 
 TEST(DurableFile, ReplacesWholeOrNotAtAll) {
   const TemporaryFolder folder;
-  write_durable_file(folder / "a", "first");
+  replace_file_durably(folder / "a", "first");
   {
     DurableFile file(folder / "a");
     file.write("second", 6);
   }
   EXPECT_EQ(testing::read(folder / "a"), (Bytes{'f', 'i', 'r', 's', 't'}));
-  write_durable_file(folder / "a", "2");
+  replace_file_durably(folder / "a", "2");
   EXPECT_EQ(testing::read(folder / "a"), Bytes{'2'});
   EXPECT_FALSE(fs::exists(folder / "a.tmp"));
   remove_durably(folder / "a");
   remove_durably(folder / "a");
   EXPECT_TRUE(fs::is_empty(folder.path()));
-  EXPECT_THROW(write_durable_file("/dev/full/a", "x"), WriteError);
+  EXPECT_THROW(replace_file_durably("/dev/full/a", "x"), IoError);
 }
 
 }  // namespace

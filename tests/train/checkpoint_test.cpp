@@ -1,6 +1,7 @@
 // The checkpoint store: what is written, what is kept, and what happens to damaged files.
 #include "train/checkpoint.h"
 
+#include "data/sha256.h"
 #include "tests/train/folder.h"
 #include "train/digest.h"
 #include "train/files.h"
