@@ -139,6 +139,37 @@ void Communicator::broadcast(at::Tensor tensor, int root) const {
   group_->broadcast(tensors, options)->wait();
 }
 
+InFlight::InFlight(std::vector<c10::intrusive_ptr<c10d::Work>> works) : works_(std::move(works)) {}
+InFlight::~InFlight() {
+  // After an exception too: the transport still holds the tensors' memory.
+  try {
+    wait();
+  } catch (...) {  // the peer is lost; whatever is under way says so
+  }
+}
+InFlight::InFlight(InFlight&&) noexcept = default;
+
+void InFlight::wait() {
+  for (const auto& work : works_) work->wait();
+  works_.clear();
+}
+
+InFlight Communicator::pass_on(const at::Tensor& outgoing, at::Tensor incoming) const {
+  TORCH_CHECK(outgoing.is_contiguous() && incoming.is_contiguous(), "pass_on on rank ", rank(),
+              ": tensors must be contiguous");
+  const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
+  std::vector<at::Tensor> sent{outgoing}, received{incoming};
+  count(Collective::kSendReceive, bytes_of(outgoing), 0);
+  std::vector<c10::intrusive_ptr<c10d::Work>> works;
+  // NCCL starts both at once, or two ranks that first send would wait for each other.
+  const bool coalesce = device_.is_cuda();
+  if (coalesce) group_->startCoalescing(device_.type());
+  if (incoming.numel() > 0) works.push_back(group_->recv(received, previous, /*tag=*/0));
+  if (outgoing.numel() > 0) works.push_back(group_->send(sent, next, /*tag=*/0));
+  if (coalesce) works = {group_->endCoalescing(device_.type())};
+  return InFlight(std::move(works));
+}
+
 void Communicator::barrier() const {
   group_->barrier()->wait();
 }

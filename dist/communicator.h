@@ -24,16 +24,30 @@
 
 namespace c10d {
 class ProcessGroup;
-}
+class Work;
+}  // namespace c10d
 
 namespace cltrain {
 
-enum class Collective { kAllGather, kReduceScatter, kAllReduce, kBroadcast };
+enum class Collective { kAllGather, kReduceScatter, kAllReduce, kBroadcast, kSendReceive };
+inline constexpr size_t kCollectiveKinds = 5;
 
 /// What one kind of collective has cost this rank since the communicator was opened.
 struct Traffic {
   int64_t bytes = 0;   ///< of the whole tensor: gathered, reduced or broadcast
   double seconds = 0;  ///< in the call; on CUDA that is the launch, and the wait of GradientSum
+};
+
+/// A tensor on its way; nothing of it may be touched before wait(). Must be waited for.
+class InFlight {
+ public:
+  explicit InFlight(std::vector<c10::intrusive_ptr<c10d::Work>> works);
+  ~InFlight();
+  InFlight(InFlight&&) noexcept;
+  void wait();
+
+ private:
+  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
 };
 
 class Communicator {
@@ -57,12 +71,16 @@ class Communicator {
   /// In place: every rank receives root's tensor.
   void broadcast(at::Tensor tensor, int root = 0) const;
   void barrier() const;
+  /// Round the ring: `outgoing` to rank + 1, `incoming` from rank - 1 (their sizes may differ; what
+  /// has no elements does not travel). Both contiguous; they move while the caller computes, as far
+  /// as the transport works by itself: NCCL does, Open MPI moves large messages inside its calls.
+  InFlight pass_on(const at::Tensor& outgoing, at::Tensor incoming) const;
 
   /// One number a rank -> all numbers in rank order.
   std::vector<int64_t> all_gather_count(int64_t value) const;
 
   /// By Collective, in its order.
-  const std::array<Traffic, 4>& traffic() const { return traffic_; }
+  const std::array<Traffic, kCollectiveKinds>& traffic() const { return traffic_; }
   /// For who calls the process group itself.
   void count(Collective collective, int64_t bytes, double seconds) const;
 
@@ -72,7 +90,7 @@ class Communicator {
  private:
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   c10::Device device_;
-  mutable std::array<Traffic, 4> traffic_{};
+  mutable std::array<Traffic, kCollectiveKinds> traffic_{};
 };
 
 /// Three groups, so that gradients, losses and control messages never wait in each other's order.

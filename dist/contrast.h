@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dist/communicator.h"
+#include "dist/global_lse.h"
 
 #include <functional>
 #include <vector>
@@ -11,13 +12,31 @@
 
 namespace cltrain {
 
+/// How a loss is computed; its value does not depend on it beyond rounding.
+struct ContrastSettings {
+  Exchange exchange = Exchange::kGather;
+  /// Embeddings travel and are multiplied in bfloat16 (products accumulate in float32): half the
+  /// bytes, the multiplications of short numbers. Gradients keep the embeddings' type.
+  bool bfloat16 = false;
+};
+
 /// NT-Xent (arXiv 2002.05709, equation 1) of two views over the global batch: every other image's
-/// both views are negatives. view0 and view1 [rows[rank], D] are this rank's embeddings, L2-
-/// normalised; scale = 1 / temperature. `enter` hears "gather" and "loss" as these begin. Returns
-/// this rank's share of the mean over the 2B anchors.
+/// both views are negatives. view0 and view1 [rows[rank], D] are this rank's embeddings, usually
+/// L2-normalised; scale = 1 / temperature. `enter` hears "gather" and "loss" as these begin.
+/// Returns this rank's share of the mean over the 2B anchors, float64. A batch of one image has no
+/// negative: its loss is 0.
 at::Tensor global_nt_xent(
     const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
     const std::vector<int64_t>& rows, const Communicator& communicator,
-    const std::function<void(const char*)>& enter = [](const char*) {});
+    const std::function<void(const char*)>& enter = [](const char*) {},
+    const ContrastSettings& settings = {});
+
+/// The symmetric loss of CLIP (arXiv 2103.00020, figure 3) over the global batch: x and y
+/// [rows[rank], D] are this rank's pairs. Returns its share of the mean over 2B anchors, float64.
+at::Tensor global_clip(
+    const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+    const std::vector<int64_t>& rows, const Communicator& communicator,
+    const std::function<void(const char*)>& enter = [](const char*) {},
+    const ContrastSettings& settings = {});
 
 }  // namespace cltrain

@@ -3,6 +3,7 @@
 #include "dist/errors.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include <ATen/core/ivalue.h>
@@ -28,6 +29,28 @@ class FinishedWork : public c10d::Work {
  private:
   std::vector<at::Tensor> results_;
   c10::intrusive_ptr<c10::ivalue::Future> future_;
+};
+
+/// Messages under way; the tensor stays alive with them.
+class MessagesWork : public c10d::Work {
+ public:
+  MessagesWork(int rank, c10d::OpType type, at::Tensor tensor, std::vector<MPI_Request> requests,
+               std::function<void(std::vector<MPI_Request>&)> wait_for)
+      : Work(rank, type),
+        tensor_(std::move(tensor)),
+        requests_(std::move(requests)),
+        wait_for_(std::move(wait_for)) {}
+
+  bool wait(std::chrono::milliseconds) override {
+    if (!requests_.empty()) wait_for_(requests_);
+    requests_.clear();
+    return true;
+  }
+
+ private:
+  at::Tensor tensor_;
+  std::vector<MPI_Request> requests_;
+  std::function<void(std::vector<MPI_Request>&)> wait_for_;
 };
 
 MPI_Datatype mpi_type(const at::Tensor& tensor) {
@@ -119,6 +142,29 @@ void MpiBackend::run(const char* operation, Call&& call) {
   MPI_Error_string(status, text, &length);
   throw PeerLost(std::string(operation) + " #" + std::to_string(sequence) + " of group '" + name_ +
                  "' failed on rank " + std::to_string(rank_) + ": " + text);
+}
+
+template <class Post>
+c10::intrusive_ptr<c10d::Work> MpiBackend::start(const char* operation, c10d::OpType type,
+                                                 const std::vector<at::Tensor>& tensors,
+                                                 Post&& post) {
+  TORCH_CHECK(tensors.size() == 1, operation, " takes one tensor");
+  check_tensor(tensors[0], operation);
+  auto* data = static_cast<char*>(tensors[0].data_ptr());
+  const auto bytes = static_cast<int64_t>(tensors[0].nbytes());
+  std::vector<MPI_Request> requests;
+  for (int64_t at = 0; at < bytes; at += kSlice) {
+    requests.push_back(MPI_REQUEST_NULL);
+    const int count = static_cast<int>(std::min<int64_t>(kSlice, bytes - at));
+    run(operation, [&] { return post(data + at, count, &requests.back()); });
+  }
+  return c10::make_intrusive<MessagesWork>(
+      rank_, type, tensors[0], std::move(requests),
+      [this, operation](std::vector<MPI_Request>& waiting) {
+        run(operation, [&] {
+          return MPI_Waitall(static_cast<int>(waiting.size()), waiting.data(), MPI_STATUSES_IGNORE);
+        });
+      });
 }
 
 c10::intrusive_ptr<c10d::Work> MpiBackend::finished(c10d::OpType type,
@@ -221,6 +267,22 @@ c10::intrusive_ptr<c10d::Work> MpiBackend::reduce_scatter(
                               mpi_type(outputs[0]), mpi_op(options.reduceOp), communicator_);
   });
   return finished(c10d::OpType::REDUCE_SCATTER, outputs);
+}
+
+c10::intrusive_ptr<c10d::Work> MpiBackend::send(std::vector<at::Tensor>& tensors, int destination,
+                                                int tag) {
+  return start("send", c10d::OpType::SEND, tensors,
+               [=, this](void* data, int count, MPI_Request* request) {
+                 return MPI_Isend(data, count, MPI_BYTE, destination, tag, communicator_, request);
+               });
+}
+
+c10::intrusive_ptr<c10d::Work> MpiBackend::recv(std::vector<at::Tensor>& tensors, int source,
+                                                int tag) {
+  return start("receive", c10d::OpType::RECV, tensors,
+               [=, this](void* data, int count, MPI_Request* request) {
+                 return MPI_Irecv(data, count, MPI_BYTE, source, tag, communicator_, request);
+               });
 }
 
 c10::intrusive_ptr<c10d::Work> MpiBackend::barrier(const c10d::BarrierOptions&) {

@@ -2,7 +2,8 @@
 //
 // Contract. Every rank of the group issues the same collectives in the same order. Each runs to its
 // end inside the call, on the calling thread and in place: Open MPI progresses only inside its
-// calls, so nothing would overlap anyway; the returned Work is complete. Different groups hold
+// calls, so nothing would overlap anyway; the returned Work is complete. Only send and recv return
+// before they are done. Different groups hold
 // duplicated MPI communicators and may be used from different threads (MPI_THREAD_MULTIPLE).
 // Tensors: contiguous, on the CPU; float32, float64, int32, int64 and uint8 are summed and
 // maximised, any type is gathered and broadcast. Results have the same bits on every rank. Errors:
@@ -42,12 +43,21 @@ class MpiBackend : public c10d::Backend {
   c10::intrusive_ptr<c10d::Work> reduce_scatter(
       std::vector<at::Tensor>& outputs, std::vector<std::vector<at::Tensor>>& inputs,
       const c10d::ReduceScatterOptions& options = c10d::ReduceScatterOptions()) override;
+  /// Start at once and end in the Work's wait(), which the watchdog counts. A tensor of no bytes
+  /// must not be sent.
+  c10::intrusive_ptr<c10d::Work> send(std::vector<at::Tensor>& tensors, int destination,
+                                      int tag) override;
+  c10::intrusive_ptr<c10d::Work> recv(std::vector<at::Tensor>& tensors, int source,
+                                      int tag) override;
   c10::intrusive_ptr<c10d::Work> barrier(
       const c10d::BarrierOptions& options = c10d::BarrierOptions()) override;
 
  private:
   template <class Call>
   void run(const char* operation, Call&& call);
+  template <class Post>
+  c10::intrusive_ptr<c10d::Work> start(const char* operation, c10d::OpType type,
+                                       const std::vector<at::Tensor>& tensors, Post&& post);
   c10::intrusive_ptr<c10d::Work> finished(c10d::OpType type, std::vector<at::Tensor> results);
 
   MPI_Comm communicator_ = MPI_COMM_NULL;

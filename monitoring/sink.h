@@ -36,8 +36,8 @@ inline constexpr std::array<std::string_view, 10> kPhases = {
     "backward", "reduce",         "optimizer", "checkpoint", "evaluation"};
 
 /// Collectives whose bytes are counted; the keys of StepRecord::communication_bytes.
-inline constexpr std::array<std::string_view, 4> kCollectives = {"all_gather", "reduce_scatter",
-                                                                 "all_reduce", "broadcast"};
+inline constexpr std::array<std::string_view, 5> kCollectives = {
+    "all_gather", "reduce_scatter", "all_reduce", "broadcast", "send_receive"};
 
 /// Kinds of samples that cannot be read; the keys of StepRecord::data_errors.
 inline constexpr std::array<std::string_view, 4> kDataErrorKinds = {"unreadable", "damaged",

@@ -17,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 job_script=$here/../../launcher/slurm/train.sbatch
 minutes=2            # time limit of a part
 signal_before=75     # seconds before the limit; Slurm sends USR1 up to 60 s earlier still
-longest_wait=600     # seconds for the whole job
+longest_wait=1800    # seconds for the whole job; a busy machine needs many allocations
 
 if [ $# -lt 2 ]; then
   sed -n '7,10s/^# //p' "${BASH_SOURCE[0]}" >&2
@@ -39,7 +39,7 @@ if [ -z "${CLTRAIN_SLURM_INSIDE-}" ]; then
   program=$(realpath "$1")
   shift
   code=0
-  CLTRAIN_SLURM_INSIDE=$folder timeout --kill-after=10 900 \
+  CLTRAIN_SLURM_INSIDE=$folder timeout --kill-after=10 2700 \
     unshare --net --uts --mount --pid --fork --kill-child --mount-proc \
     bash "${BASH_SOURCE[0]}" "$program" "$@" </dev/null || code=$?
   if [ "$code" -eq 0 ]; then
