@@ -1,8 +1,11 @@
-// One rank's rows of one global batch: what a Method's loss gets.
+// One rank's rows of one global batch: what a Method works on.
 //
-// Rank-major concatenation over the ranks is the global batch in order (data/sampler.h). A rank may
-// have no rows: its tensors then have a first extent of 0. CPU tensors, owned by the batch.
+// `cut` says which rows of the global batch they are (data/sampler.h): those of the rank's chunks,
+// one after the other. A rank may have no rows: its tensors then have a first extent of 0. CPU
+// tensors, owned by the batch.
 #pragma once
+
+#include "data/sampler.h"
 
 #include <cstdint>
 #include <map>
@@ -28,7 +31,12 @@ struct Batch {
   int64_t step = 0, epoch = 0;
   int64_t global_rows = 0;  ///< rows of the whole global batch; the last of an epoch may be short
   std::vector<ReplacedRow> replaced;  ///< of this rank's rows; ids, labels are the replacements'
-  int64_t first_row = 0;              ///< place of this rank's first row in the global batch
+  BatchCut cut;                       ///< of the global batch; the same on every rank
 };
+
+/// The rows that `rank`, whose batch this is, has in one chunk: views of the batch's tensors, not
+/// copies. `step`, `epoch` and `global_rows` stay those of the whole batch, `cut` holds this chunk
+/// alone, `replaced` is left out.
+Batch chunk_of(const Batch& batch, int64_t chunk, int rank);
 
 }  // namespace cltrain

@@ -24,6 +24,7 @@ void require(bool allowed, const std::string& name, int64_t value, const std::st
 int64_t checked_steps(const Dataset& dataset, const LoaderOptions& options,
                       const AugmentOptions& augment) {
   require(options.global_batch >= 1, "train.global_batch", options.global_batch, "1 or more");
+  require(options.micro_batch >= 0, "train.micro_batch", options.micro_batch, "0 or more");
   require(options.workers >= 1, "workers", options.workers, "1 or more");
   require(options.prefetch >= 1, "data.prefetch", options.prefetch, "1 or more");
   require(options.views >= 1 && options.views <= 16, "views", options.views, "1 to 16");
@@ -98,16 +99,19 @@ std::shared_ptr<Loader::Job> Loader::open(int64_t step) {
   }
   const int64_t begin = step % steps_per_epoch_ * options_.global_batch;
   const int64_t global_rows = std::min(options_.global_batch, dataset_.size() - begin);
-  const RowRange share = rank_share(global_rows, options_.rank, options_.world_size);
   auto job = std::make_shared<Job>();
-  job->rows = share.count();
-  job->positions.assign(order_.begin() + begin + share.begin, order_.begin() + begin + share.end);
-  job->key = random_key(options_.seed, Purpose::kAugmentation, static_cast<uint64_t>(epoch));
   Batch& batch = job->batch;
+  batch.cut = cut_batch(global_rows, options_.micro_batch, options_.world_size);
+  for (const std::vector<RowRange>& ranks : batch.cut.share) {
+    const RowRange share = ranks[static_cast<size_t>(options_.rank)];
+    job->positions.insert(job->positions.end(), order_.begin() + begin + share.begin,
+                          order_.begin() + begin + share.end);
+  }
+  job->rows = static_cast<int64_t>(job->positions.size());
+  job->key = random_key(options_.seed, Purpose::kAugmentation, static_cast<uint64_t>(epoch));
   batch.step = step;
   batch.epoch = epoch;
   batch.global_rows = global_rows;
-  batch.first_row = share.begin;
   batch.ids = empty_int64(job->rows);
   batch.positions = empty_int64(job->rows);
   if (dataset_.classes() > 0) batch.labels = empty_int64(job->rows);

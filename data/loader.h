@@ -6,8 +6,9 @@
 // plain memory: no torch call is made outside the main thread.
 //
 // The global batch depends on (seed, step, data set, options) alone: not on timing, nor on the
-// number of workers or ranks; ranks only split it. Step s is batch s mod steps_per_epoch of epoch
-// s / steps_per_epoch. There is no state to save beyond position().
+// number of workers or ranks; micro_batch and ranks only split it (cut_batch in data/sampler.h).
+// Step s is batch s mod steps_per_epoch of epoch s / steps_per_epoch. There is no state to save
+// beyond position().
 //
 // A sample that is a BadSample (data/dataset.h) is replaced by another one (data/bad_sample.h), the
 // same at any number of ranks and workers; Batch::replaced lists them in the order of the rows.
@@ -38,6 +39,7 @@ namespace cltrain {
 struct LoaderOptions {
   uint64_t seed = 1;
   int64_t global_batch = 256;
+  int64_t micro_batch = 0;  ///< samples a chunk over all ranks; 0: the whole batch is one chunk
   bool drop_last = false;
   int64_t workers = 1;   ///< threads, >= 1 (data.workers = 0 is resolved by the launcher)
   int64_t prefetch = 4;  ///< batches, >= 1

@@ -23,6 +23,18 @@ std::vector<std::string> problems(const Options& options, int ranks) {
                     std::to_string(ranks) +
                     " ranks: some would never have a row; raise train.global_batch to at least " +
                     std::to_string(ranks) + " or start fewer ranks");
+  const int64_t chunk = options.train.train.micro_batch;
+  if (chunk > batch)
+    found.push_back("train.micro_batch=" + std::to_string(chunk) +
+                    " is larger than train.global_batch=" + std::to_string(batch) +
+                    ", of which it is a part; set it to at most " + std::to_string(batch) +
+                    ", or to 0, which does not cut the batch");
+  if (chunk > 0 && chunk < ranks)
+    found.push_back("train.micro_batch=" + std::to_string(chunk) + " is smaller than the " +
+                    std::to_string(ranks) +
+                    " ranks over which each chunk is spread: some would idle in every chunk; raise "
+                    "train.micro_batch to at least " +
+                    std::to_string(ranks) + ", set it to 0, or start fewer ranks");
   if (options.train.run.autocast != "none" && options.train.run.dtype != "float32")
     found.push_back("run.autocast=" + options.train.run.autocast +
                     " goes with run.dtype=float32, not " + options.train.run.dtype +

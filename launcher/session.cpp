@@ -111,6 +111,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   Loader loader(*data.train,
                 {.seed = seed,
                  .global_batch = options.train.train.global_batch,
+                 .micro_batch = options.train.train.micro_batch,
                  .drop_last = options.data.drop_last,
                  .workers = workers,
                  .prefetch = options.data.prefetch,

@@ -18,6 +18,27 @@ std::string grouped(int64_t number) {
   return text;
 }
 
+/// Gradient caching, where it is on: what the encoder takes at a time, and what that does to it.
+std::string chunks_text(const Options& options, int ranks, int64_t batch) {
+  const BatchCut cut = cut_batch(batch, options.train.train.micro_batch, ranks);
+  if (cut.chunks() == 1) return "";
+  const int64_t rows = options.train.train.micro_batch, share = (rows + ranks - 1) / ranks;
+  const int64_t last = batch - (cut.chunks() - 1) * rows;
+  const std::string& norm = options.method.model.norm;
+  std::ostringstream text;
+  text << "  chunks       " << grouped(cut.chunks()) << " of " << grouped(rows)
+       << " images a step, " << (last < rows ? "the last of " + grouped(last) + ", " : "")
+       << (rows % ranks ? "at most " : "") << grouped(share)
+       << " a rank: the encoder runs twice over all of them but one\n";
+  if (norm == "group") return text.str();
+  text << "               batch norm's statistics are those of "
+       << (norm == "sync" ? "a chunk of " : "a rank's part of a chunk, ")
+       << grouped(norm == "sync" ? rows : share) << " images ("
+       << grouped(2 * (norm == "sync" ? rows : share))
+       << " views), not of the global batch; model.norm=group has none\n";
+  return text.str();
+}
+
 }  // namespace
 
 std::string start_up_text(const Options& options, const World& world, const DatasetPair& data,
@@ -43,6 +64,7 @@ std::string start_up_text(const Options& options, const World& world, const Data
        << "  batch        " << grouped(train.global_batch) << " images over all ranks, "
        << grouped(method.negatives_per_anchor(std::min(train.global_batch, data.train->size())))
        << " negatives an anchor\n"
+       << chunks_text(options, world.size, std::min(train.global_batch, data.train->size()))
        << "  length       " << grouped(total_steps) << " steps, " << grouped(steps_per_epoch)
        << " an epoch\n"
        << "  run          " << options.train.run.dir << "\n";

@@ -1,6 +1,7 @@
-// Method: one contrastive method. The trainer asks for its plan, its loss and its updates; a method
-// owns no optimiser, schedule, logger or loop. All its state is in registered parameters and
-// buffers, so checkpoints need no special case.
+// Method: one contrastive method. The trainer asks for its plan, its embeddings, their loss and its
+// updates (train/gradient_cache.h puts the middle two together); a method owns no optimiser,
+// schedule, logger or loop. All its state is in registered parameters and buffers, so checkpoints
+// need no special case.
 //
 // Every rank holds the same method and makes the same calls in the same order; a rank whose share
 // of a batch is empty runs the same graph and the same collectives. Not thread-safe.
@@ -39,7 +40,7 @@ struct StepContext {
   uint64_t seed;
   int64_t step;  ///< steps finished before this one
   int64_t epoch;
-  std::vector<int64_t> rows;  ///< rows of the global batch on each rank
+  std::vector<int64_t> rows;  ///< rows on each rank of the batch, or chunk, that comes with this
   /// Tells the clock which part of the step begins: "forward" until the contrast says "gather" and
   /// "loss".
   std::function<void(const char*)> enter = [](const char*) {};
@@ -59,8 +60,18 @@ class Method : public torch::nn::Module {
  public:
   virtual std::vector<ParameterGroup> groups() = 0;
   virtual std::vector<Phase> plan(int64_t step) const = 0;
-  /// Builds the graph of one phase; changes no state but the notes of the norms.
-  virtual LossShare loss(const Phase& phase, const Batch& batch, const StepContext& context) = 0;
+  /// Embeds the rows of one chunk of the batch (all of it where it is not cut): tensors [b, ...],
+  /// a row for each row of the chunk, as many tensors for every chunk. With graph where grad mode
+  /// is on; tensors without requires_grad then (keys of a momentum encoder) get no gradient. A
+  /// chunk may be encoded twice in a step and must give the same both times: randomness is keyed,
+  /// state does not change but for the notes of the norms. Collectives: the same on every rank.
+  virtual std::vector<at::Tensor> encode(const Phase& phase, const Batch& chunk,
+                                         const StepContext& context) = 0;
+  /// The loss over the whole batch, from what encode() gave for its rows: one tensor for each of
+  /// encode()'s, [b, ...], the chunks joined. Sees no other embeddings than these, in which
+  /// gradients end, and changes no state.
+  virtual LossShare contrast(const Phase& phase, const std::vector<at::Tensor>& encoded,
+                             const Batch& batch, const StepContext& context) = 0;
   /// After the phase's update: momentum copies, queue pushes, bank writes. Never called for a
   /// refused step.
   virtual void after_phase(const Phase& phase, const Batch& batch, const StepContext& context) {}

@@ -42,6 +42,16 @@ void describe(OptionTable& table, MethodOptions& options) {
              .min = 0});
   table.add("model.head_out", model.head_out,
             {.doc = "width of the embedding that the loss compares", .unit = "channels", .min = 1});
+  table.add("loss.exchange", options.loss.exchange,
+            {.doc = "how embeddings meet those of other ranks: gather = all of them on each rank, "
+                    "balanced = also, but each pair of rows is computed once, ring = blocks travel "
+                    "and memory is a rank's share",
+             .choices = {"gather", "balanced", "ring"},
+             .safe_to_change = true});
+  table.add("loss.dtype", options.loss.dtype,
+            {.doc = "type in which embeddings travel and are multiplied; sums stay in float32 or "
+                    "wider. same = that of the embeddings",
+             .choices = {"same", "bfloat16"}});
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
              .min = 0,

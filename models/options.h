@@ -26,9 +26,16 @@ struct SimclrOptions {
   bool learn_temperature = false;
 };
 
+/// How the contrast over all ranks is computed; its value does not depend on it beyond rounding.
+struct LossOptions {
+  std::string exchange = "gather";
+  std::string dtype = "same";
+};
+
 struct MethodOptions {
   std::string name = "simclr";
   ModelOptions model;
+  LossOptions loss;
   SimclrOptions simclr;
 };
 

@@ -41,7 +41,8 @@ const std::vector<MethodLine> kMethods{
     {{"simclr", "two views attract, the global batch repels (arXiv 2002.05709)"},
      [](const MethodOptions& options, std::shared_ptr<Encoder> encoder, const HeadSettings& head,
         uint64_t seed) {
-       return std::make_shared<Simclr>(std::move(encoder), head, options.simclr, seed);
+       return std::make_shared<Simclr>(std::move(encoder), head, options.simclr, seed,
+                                       contrast_settings(options.loss));
      }},
 };
 
@@ -84,6 +85,10 @@ std::vector<std::string> names_of(const std::vector<RegistryLine>& table) {
   std::vector<std::string> names;
   for (const RegistryLine& line : table) names.push_back(line.name);
   return names;
+}
+
+ContrastSettings contrast_settings(const LossOptions& options) {
+  return {.exchange = exchange_named(options.exchange), .bfloat16 = options.dtype == "bfloat16"};
 }
 
 std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,

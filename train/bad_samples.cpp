@@ -128,7 +128,12 @@ void BadSamples::flush() const {
 std::map<std::string, int64_t> BadSamples::note(const std::vector<ReplacedRow>& of_this_rank,
                                                 int64_t step) {
   std::map<std::string, int64_t> rows_by_kind;
-  for (const ReplacedRow& row : gather(of_this_rank)) {
+  std::vector<ReplacedRow> rows = gather(of_this_rank);
+  // By rank they come in another order with other ranks or chunks; the list shall be the same.
+  std::sort(rows.begin(), rows.end(), [](const ReplacedRow& left, const ReplacedRow& right) {
+    return left.bad_id < right.bad_id;
+  });
+  for (const ReplacedRow& row : rows) {
     ++rows_by_kind[row.kind];
     if (known_.insert(row.bad_id).second && control_.rank() == 0) append(row, step);
   }

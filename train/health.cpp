@@ -15,16 +15,6 @@
 namespace cltrain {
 namespace {
 
-/// How many of each rank's rows are among the first `limit` of the global batch.
-std::vector<int64_t> leading_rows(const std::vector<int64_t>& rows, int64_t limit) {
-  std::vector<int64_t> counts;
-  for (const int64_t count : rows) {
-    counts.push_back(std::min(count, limit));
-    limit -= counts.back();
-  }
-  return counts;
-}
-
 /// log mean exp(-2 |x - y|^2) over the ordered pairs of different rows of one view, [n, D].
 double uniformity(const at::Tensor& view) {
   const int64_t n = view.size(0);
@@ -49,9 +39,9 @@ double hardest_negative(const std::vector<at::Tensor>& views) {
 
 }  // namespace
 
-NamedValues similarity_measures(const std::vector<at::Tensor>& views,
-                                const std::vector<int64_t>& rows, const Communicator& control) {
-  const std::vector<int64_t> counts = leading_rows(rows, kHealthRows);
+NamedValues similarity_measures(const std::vector<at::Tensor>& views, const BatchCut& cut,
+                                const Communicator& control) {
+  const std::vector<int64_t> counts = cut.rank_rows(kHealthRows);
   const int64_t n = std::accumulate(counts.begin(), counts.end(), int64_t{0});
   if (views.size() < 2 || n < 2) return {};
   const c10::NoGradGuard no_grad;

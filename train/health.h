@@ -5,6 +5,7 @@
 // Called by the trainer, on every rank unless a comment says otherwise; one thread.
 #pragma once
 
+#include "data/sampler.h"
 #include "dist/communicator.h"
 #include "monitoring/sink.h"
 
@@ -19,8 +20,9 @@ namespace cltrain {
 /// Rows of the global batch that the measures of similarity look at: the first ones.
 constexpr int64_t kHealthRows = 256;
 
-/// Collective. `views` holds this rank's embeddings by view, [rows[rank], D], of unit length.
-/// Gathers the first kHealthRows global rows and returns, from them alone:
+/// Collective. `views` holds this rank's embeddings by view, [b, D], of unit length, of a batch
+/// that is cut as `cut` says. Gathers the first kHealthRows global rows and returns, from them
+/// alone:
 ///   embedding_std                 standard deviation of each coordinate over all rows of all
 ///   views,
 ///                                 mean over coordinates: 1/sqrt(D) when spread evenly, 0 when
@@ -32,8 +34,8 @@ constexpr int64_t kHealthRows = 256;
 ///   positive_similarity           mean cosine of the first two views of a row
 ///   hardest_negative_similarity   mean over rows of the largest cosine with another row, any view
 /// The same values on every rank. Empty with fewer than two views or two rows.
-NamedValues similarity_measures(const std::vector<at::Tensor>& views,
-                                const std::vector<int64_t>& rows, const Communicator& control);
+NamedValues similarity_measures(const std::vector<at::Tensor>& views, const BatchCut& cut,
+                                const Communicator& control);
 
 /// Seconds that this rank worked, without those it was blocked in a collective, and bytes moved,
 /// each since the last call.
@@ -48,7 +50,7 @@ class WorkMeter {
   const Communicators& communicators_;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
   double blocked_ = 0;
-  std::array<int64_t, 4> bytes_{};
+  std::array<int64_t, kCollectives.size()> bytes_{};
 };
 
 /// Resident memory of this process now.

@@ -28,6 +28,11 @@ void describe_length(OptionTable& table, LengthOptions& train) {
   table.add(
       "train.global_batch", train.global_batch,
       {.doc = "images a step over all ranks; each has two views", .unit = "samples", .min = 2});
+  table.add("train.micro_batch", train.micro_batch,
+            {.doc = "gradient caching: samples over all ranks that the encoder takes at a time, so "
+                    "that memory does not grow with train.global_batch; 0 = all at once",
+             .unit = "samples",
+             .min = 0});
   table.add("train.max_skipped_steps", train.max_skipped_steps,
             {.doc = "steps with a loss or gradient that is not finite which may be skipped before "
                     "the run ends",

@@ -20,6 +20,7 @@ struct LengthOptions {
   int64_t epochs = 100;
   int64_t steps = 0;
   int64_t global_batch = 256;
+  int64_t micro_batch = 0;
   int64_t max_skipped_steps = 0;
 };
 

@@ -156,14 +156,18 @@ std::string results_table(const fs::path& run_dir) {
   return lines.empty() ? "" : text.str();
 }
 
-std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids) {
-  const auto* values = ids.const_data_ptr<int64_t>();
-  return json{{"step", step},
+std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids,
+                             const at::Tensor& not_finite) {
+  const auto list = [](const at::Tensor& values) {
+    const auto* data = values.const_data_ptr<int64_t>();
+    return std::vector<int64_t>(data, data + values.numel());
+  };
+  json report{{"step", step},
               {"loss", number(loss)},
               {"loss_text", std::isnan(loss) ? "nan" : std::to_string(loss)},
-              {"ids", std::vector<int64_t>(values, values + ids.numel())}}
-             .dump() +
-         "\n";
+              {"ids", list(ids)}};
+  if (not_finite.numel() > 0) report["ids_not_finite"] = list(not_finite);
+  return report.dump() + "\n";
 }
 
 int64_t peak_rss_bytes() {

@@ -52,8 +52,10 @@ std::optional<int64_t> finished_steps(const std::filesystem::path& run_dir);
 /// The table of evaluations that ends a run, one line a probe, for people.
 std::string results_table(const std::filesystem::path& run_dir);
 
-/// JSON: the step, its loss and the sample ids of the global batch in order.
-std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids);
+/// JSON: the step, its loss and the sample ids of the global batch in order; besides, if there are
+/// any, the ids whose embeddings are not finite.
+std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids,
+                             const at::Tensor& not_finite);
 
 /// Largest resident memory of this process so far.
 int64_t peak_rss_bytes();

@@ -1,12 +1,11 @@
 #include "train/trainer.h"
 
-#include "data/sampler.h"
 #include "dist/device_memory.h"
 #include "dist/exit_codes.h"
 #include "models/nets/layers.h"
-#include "train/autocast.h"
 #include "train/dtype.h"
 #include "train/files.h"
+#include "train/gradient_cache.h"
 #include "train/health.h"
 #include "train/ids_hash.h"
 #include "train/schedule.h"
@@ -18,6 +17,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 namespace cltrain {
 
@@ -67,7 +67,7 @@ StepRecord Trainer::step() {
                       .seed = static_cast<uint64_t>(parts_.options.run.seed),
                       .step = number,
                       .epoch = batch.epoch,
-                      .rows = share_counts(batch.global_rows, parts_.world.size),
+                      .rows = batch.cut.rank_rows(),
                       .enter = [this](const char* phase) { clock_.enter(phase); }};
   StepRecord record{.step = number + 1, .epoch = batch.epoch, .samples = batch.global_rows};
   record.batches_ready = ready;
@@ -76,31 +76,25 @@ StepRecord Trainer::step() {
                                        total_steps_, parts_.loader.steps_per_epoch());
   Verdict verdict;
   double gradient_square = 0, parameter_square = 0;
+  std::vector<at::Tensor> embeddings;  // of the last phase
   for (const Phase& phase : parts_.method.plan(number)) {
     GradientSum& gradients = gradients_of(phase);
     freeze_others(phase);
-    gradients.zero();
-    gradients.arm();
-    clock_.enter("forward");
-    const LossShare loss = [&] {
-      const AutocastGuard autocast(parts_.world.device.type(),
-                                   parts_.options.run.autocast == "bfloat16");
-      return parts_.method.loss(phase, batch, context);
-    }();
-    clock_.enter("backward");
-    loss.share.backward();
+    const LossShare loss = forward_backward(parts_.method, phase, batch, context,
+                                            parts_.options.run.autocast == "bfloat16", gradients);
     clock_.enter("reduce");
     warn_of_unreached(gradients.finish());
     const double gradient_norm = norm_of(gradients_of_groups(phase.groups));
     gradient_square += gradient_norm * gradient_norm;
     verdict = agree(loss.share, gradient_norm, batch);
+    embeddings = loss.embeddings;
     record.scalars.insert(record.scalars.end(), loss.scalars.begin(), loss.scalars.end());
     if (!verdict.finite) break;
     if (measure) {
       const double norm = norm_of(parameters_of_groups(phase.groups));
       parameter_square += norm * norm;
       const NamedValues measures =
-          similarity_measures(loss.embeddings, context.rows, *parts_.communicators.control);
+          similarity_measures(loss.embeddings, batch.cut, *parts_.communicators.control);
       record.similarity.insert(record.similarity.end(), measures.begin(), measures.end());
     }
     clock_.enter("optimizer");
@@ -121,7 +115,7 @@ StepRecord Trainer::step() {
   record.slowest_rank = verdict.slowest_rank;
   record.slowest_lag_seconds = verdict.slowest_lag_seconds;
   record.refused = !verdict.finite;
-  if (record.refused) refuse(batch, verdict.loss);
+  if (record.refused) refuse(batch, verdict.loss, embeddings);
   record.step_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   record.samples_per_second = static_cast<double>(batch.global_rows) / record.step_seconds;
@@ -224,22 +218,29 @@ std::vector<at::Tensor> Trainer::gradients_of_groups(const std::vector<std::stri
 
 // No update was made and the norms forget the batch. Its ids are written so that it can be looked
 // at, then the run goes on or ends, as train.max_skipped_steps says.
-void Trainer::refuse(const Batch& batch, double loss) {
+void Trainer::refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings) {
   discard_statistics(parts_.method);
   const int64_t allowed = parts_.options.train.max_skipped_steps;
   const int64_t skipped = ++counters_["skipped_steps"];
   const std::string file = "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
   const at::Tensor ids = global_ids(batch);
+  const at::Tensor bad = ids.masked_select(rows_not_finite(batch, embeddings));
   if (parts_.world.rank == 0) {
     try {
-      replace_file_durably(parts_.run_dir / file, nonfinite_report(counters_["step"], loss, ids));
+      replace_file_durably(parts_.run_dir / file,
+                           nonfinite_report(counters_["step"], loss, ids, bad));
     } catch (const IoError& error) {
       parts_.sinks.write_failure(std::string("WARNING: ") + error.what());
     }
   }
   const std::string value = std::isnan(loss) ? "nan" : std::to_string(loss);
+  const std::string whose =
+      bad.numel() == 0 ? ""
+                       : "; so are the embeddings of " + std::to_string(bad.numel()) + " of " +
+                             std::to_string(ids.numel()) + " samples, the first is id " +
+                             std::to_string(bad[0].item<int64_t>());
   const std::string what = "step " + std::to_string(counters_["step"]) +
-                           ": the loss or a gradient is not finite (loss " + value +
+                           ": the loss or a gradient is not finite (loss " + value + whose +
                            "); no update was made; the ids of its batch are in " +
                            (parts_.run_dir / file).string();
   if (skipped > allowed)
@@ -252,9 +253,23 @@ void Trainer::refuse(const Batch& batch, double loss) {
                        std::to_string(allowed) + ")");
 }
 
+at::Tensor Trainer::in_global_order(const Batch& batch, const at::Tensor& local) const {
+  const at::Tensor gathered =
+      parts_.communicators.control->all_gather(local, batch.cut.rank_rows());
+  return gathered.index_select(0, at::tensor(batch.cut.gathered_places(), at::kLong));
+}
+
 at::Tensor Trainer::global_ids(const Batch& batch) const {
-  return parts_.communicators.control->all_gather(
-      batch.ids, share_counts(batch.global_rows, parts_.world.size));
+  return in_global_order(batch, batch.ids);
+}
+
+// One spoilt image, or all of a batch that one of them spoilt through batch norm.
+at::Tensor Trainer::rows_not_finite(const Batch& batch,
+                                    const std::vector<at::Tensor>& embeddings) const {
+  at::Tensor bad = at::zeros({batch.ids.size(0)}, at::kByte);
+  for (const at::Tensor& view : embeddings)
+    bad.bitwise_or_(view.isfinite().all(1).logical_not().to(at::kCPU).to(at::kByte));
+  return in_global_order(batch, bad).to(at::kBool);
 }
 
 void Trainer::evaluate() {

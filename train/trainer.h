@@ -1,6 +1,6 @@
 // Trainer: the loop. One step is: data, forward, loss, backward with the sum of gradients over the
-// ranks, agreement that all is finite, update. Read step() in trainer.cpp first;
-// what keeps and restores the state is in trainer_state.cpp.
+// ranks (train/gradient_cache.h), agreement that all is finite, update. Read step() in trainer.cpp
+// first; what keeps and restores the state is in trainer_state.cpp.
 //
 // Every rank makes one and calls run(); all of them return the same exit code. Errors that end the
 // run are exceptions: NonFinite here, PeerLost, DataError, IoError and CheckpointError from below.
@@ -87,9 +87,12 @@ class Trainer {
   Verdict agree(const at::Tensor& share, double gradient_norm, const Batch& batch);
   std::vector<at::Tensor> parameters_of_groups(const std::vector<std::string>& names) const;
   std::vector<at::Tensor> gradients_of_groups(const std::vector<std::string>& names) const;
-  void refuse(const Batch& batch, double loss);
+  void refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings);
   Batch next_batch();
   std::vector<NamedTensor> state() const;
+  /// [b, ...] of this rank's rows -> those of the global batch, on every rank.
+  at::Tensor in_global_order(const Batch& batch, const at::Tensor& local) const;
+  at::Tensor rows_not_finite(const Batch& batch, const std::vector<at::Tensor>& embeddings) const;
   at::Tensor global_ids(const Batch& batch) const;  // in order, on every rank
   bool save();           // false: could not be written, and is to be tried again
   void save_for_sure();  // tries until it is written; IoError after checkpoint.max_failures

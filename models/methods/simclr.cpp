@@ -1,7 +1,5 @@
 #include "models/methods/simclr.h"
 
-#include "dist/contrast.h"
-
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
@@ -11,10 +9,11 @@
 namespace cltrain {
 
 Simclr::Simclr(std::shared_ptr<Encoder> encoder, const HeadSettings& head,
-               const SimclrOptions& options, uint64_t seed)
+               const SimclrOptions& options, uint64_t seed, const ContrastSettings& contrast)
     : encoder_(register_module("encoder", std::move(encoder))),
-      head_(register_module("head",
-                            std::make_shared<ProjectionHead>(encoder_->feature_dim(), head))) {
+      head_(
+          register_module("head", std::make_shared<ProjectionHead>(encoder_->feature_dim(), head))),
+      contrast_(contrast) {
   initialize(*head_, seed, "head");
   const at::Tensor start = at::full({}, -std::log(options.temperature), at::kDouble);
   log_scale_ = options.learn_temperature ? register_parameter("log_scale", start)
@@ -31,19 +30,23 @@ std::vector<Phase> Simclr::plan(int64_t) const {
   return {{"contrast", {"all"}}};
 }
 
-LossShare Simclr::loss(const Phase&, const Batch& batch, const StepContext& context) {
-  // Both views in one pass, so that batch norm sees all 2B rows.
-  const at::Tensor views = at::cat({batch.tensors.at("view0"), batch.tensors.at("view1")});
+std::vector<at::Tensor> Simclr::encode(const Phase&, const Batch& chunk, const StepContext&) {
+  // Both views in one pass, so that batch norm sees all 2b rows.
+  const at::Tensor views = at::cat({chunk.tensors.at("view0"), chunk.tensors.at("view1")});
   const at::Tensor z = head_->forward(encoder_->forward(views));  // [2b, D]
   // The loss stays in the weights' type where autocast computed the network in bfloat16.
   const at::Tensor wide = z.to(log_scale_.scalar_type());
   const at::Tensor unit = wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
-  const int64_t local_batch = context.rows[context.communicators.loss->rank()];
-  const at::Tensor view0 = unit.narrow(0, 0, local_batch);
-  const at::Tensor view1 = unit.narrow(0, local_batch, local_batch);
+  const int64_t rows = unit.size(0) / 2;
+  return {unit.narrow(0, 0, rows), unit.narrow(0, rows, rows)};
+}
+
+LossShare Simclr::contrast(const Phase&, const std::vector<at::Tensor>& encoded, const Batch&,
+                           const StepContext& context) {
+  const at::Tensor &view0 = encoded.at(0), &view1 = encoded.at(1);
   const at::Tensor scale = log_scale_.exp();
-  const at::Tensor share =
-      global_nt_xent(view0, view1, scale, context.rows, *context.communicators.loss, context.enter);
+  const at::Tensor share = global_nt_xent(view0, view1, scale, context.rows,
+                                          *context.communicators.loss, context.enter, contrast_);
   return {.share = share,
           .scalars = {{"temperature", 1.0 / scale.item<double>()}},
           .embeddings = {view0.detach(), view1.detach()}};

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 namespace cltrain {
@@ -75,7 +77,7 @@ TEST(Loader, GivesTheEpochOrderAndTheViewsOfItsSamples) {
       const Batch& batch = batches[static_cast<size_t>(epoch * 5 + within)];
       EXPECT_EQ(batch.step, epoch * 5 + within);
       EXPECT_EQ(batch.epoch, epoch);
-      EXPECT_EQ(batch.first_row, 0);
+      EXPECT_EQ(batch.cut.rank_rows(), (std::vector<int64_t>{batch.global_rows}));
       EXPECT_EQ(batch.global_rows, within < 4 ? 5 : 3);
       const auto positions = numbers(batch.positions), ids = numbers(batch.ids);
       const auto labels = numbers(batch.labels);
@@ -112,34 +114,89 @@ TEST(Loader, ViewsAreTheSameAtAnyNumberOfThreadsAndAnyPrefetch) {
     }
 }
 
+/// The batches of every rank, [rank][step].
+std::vector<std::vector<Batch>> take_of_ranks(int world_size, int64_t micro_batch, int64_t steps) {
+  std::vector<std::vector<Batch>> ranks;
+  for (int rank = 0; rank < world_size; ++rank) {
+    LoaderOptions options = batches_of(8);
+    options.micro_batch = micro_batch;
+    options.rank = rank;
+    options.world_size = world_size;
+    options.workers = 2;
+    ranks.push_back(take(options, steps));
+  }
+  return ranks;
+}
+
 TEST(Loader, RanksTogetherHoldTheGlobalBatch) {
   const auto expected = take(batches_of(8), 6);
-  for (const int world_size : {1, 2, 3}) {
-    std::vector<std::vector<Batch>> ranks;
-    for (int rank = 0; rank < world_size; ++rank) {
-      LoaderOptions options = batches_of(8);
-      options.rank = rank;
-      options.world_size = world_size;
-      options.workers = 2;
-      ranks.push_back(take(options, 6));
-    }
-    for (size_t step = 0; step < 6; ++step) {
-      int64_t rows = 0;
-      std::vector<at::Tensor> ids, view0, view1;
-      for (const auto& batches : ranks) {
-        EXPECT_EQ(batches[step].first_row, rows);
-        EXPECT_EQ(batches[step].global_rows, expected[step].global_rows);
-        rows += batches[step].ids.size(0);
-        ids.push_back(batches[step].ids);
-        view0.push_back(batches[step].tensors.at("view0"));
-        view1.push_back(batches[step].tensors.at("view1"));
+  for (const int world_size : {1, 2, 3})
+    for (const int64_t micro_batch : {0, 1, 3, 5, 8}) {
+      const auto ranks = take_of_ranks(world_size, micro_batch, 6);
+      for (size_t step = 0; step < 6; ++step) {
+        const Batch& whole = expected[step];
+        const BatchCut cut = cut_batch(whole.global_rows, micro_batch, world_size);
+        std::map<std::string, std::vector<at::Tensor>> parts;
+        std::vector<int64_t> rows;
+        for (const auto& batches : ranks) {
+          const Batch& batch = batches[step];
+          EXPECT_EQ(batch.global_rows, whole.global_rows);
+          EXPECT_EQ(batch.cut.rank_rows(), cut.rank_rows());
+          EXPECT_EQ(batch.cut.gathered_places(), cut.gathered_places());
+          rows.push_back(batch.ids.size(0));
+          parts["ids"].push_back(batch.ids);
+          parts["positions"].push_back(batch.positions);
+          parts["labels"].push_back(batch.labels);
+          for (const auto& [name, views] : batch.tensors) parts[name].push_back(views);
+        }
+        EXPECT_EQ(rows, cut.rank_rows());
+        const at::Tensor places = at::tensor(cut.gathered_places(), at::kLong);
+        const auto in_order = [&](const std::string& name) {
+          return at::cat(parts.at(name)).index_select(0, places);
+        };
+        EXPECT_TRUE(at::equal(in_order("ids"), whole.ids));
+        EXPECT_TRUE(at::equal(in_order("positions"), whole.positions));
+        EXPECT_TRUE(at::equal(in_order("labels"), whole.labels));
+        for (const auto& [name, views] : whole.tensors)
+          EXPECT_TRUE(at::equal(in_order(name), views)) << name;
       }
-      EXPECT_EQ(rows, expected[step].global_rows);
-      EXPECT_TRUE(at::equal(at::cat(ids), expected[step].ids));
-      EXPECT_TRUE(at::equal(at::cat(view0), expected[step].tensors.at("view0")));
-      EXPECT_TRUE(at::equal(at::cat(view1), expected[step].tensors.at("view1")));
+    }
+}
+
+/// Chunk k of every rank, one after the other, are rows 3k, 3k + 1, 3k + 2 of the batch.
+TEST(Loader, ChunksAreTheBatchInOrderWhateverTheRanks) {
+  const auto expected = take(batches_of(8), 3);
+  for (const int world_size : {1, 2, 4}) {
+    const auto ranks = take_of_ranks(world_size, 3, 3);
+    for (size_t step = 0; step < 3; ++step) {
+      const Batch& whole = expected[step];
+      const int64_t chunks = ranks[0][step].cut.chunks();
+      ASSERT_EQ(chunks, 3);  // 3, 3, 2 rows, and 3, 3, 1 of the short last batch
+      for (int64_t k = 0; k < chunks; ++k) {
+        const int64_t first = 3 * k, count = std::min<int64_t>(3, whole.global_rows - first);
+        std::vector<at::Tensor> ids, labels, positions, view1;
+        for (int rank = 0; rank < world_size; ++rank) {
+          const Batch& batch = ranks[static_cast<size_t>(rank)][step];
+          const Batch chunk = chunk_of(batch, k, rank);
+          ids.push_back(chunk.ids);
+          labels.push_back(chunk.labels);
+          positions.push_back(chunk.positions);
+          view1.push_back(chunk.tensors.at("view1"));
+          EXPECT_TRUE(view1.back().is_alias_of(batch.tensors.at("view1")));
+          EXPECT_EQ(chunk.cut.rank_rows(), batch.cut.chunk_rows(k));
+          EXPECT_EQ(chunk.step, batch.step);
+          EXPECT_EQ(chunk.epoch, batch.epoch);
+          EXPECT_EQ(chunk.global_rows, whole.global_rows);
+        }
+        EXPECT_TRUE(at::equal(at::cat(ids), whole.ids.narrow(0, first, count)));
+        EXPECT_TRUE(at::equal(at::cat(labels), whole.labels.narrow(0, first, count)));
+        EXPECT_TRUE(at::equal(at::cat(positions), whole.positions.narrow(0, first, count)));
+        EXPECT_TRUE(at::equal(at::cat(view1), whole.tensors.at("view1").narrow(0, first, count)));
+      }
     }
   }
+  const Batch& batch = expected[0];
+  EXPECT_THROW(chunk_of(batch, 1, 0), std::out_of_range);
 }
 
 TEST(Loader, ContinuesExactlyAtAnyStep) {
@@ -290,6 +347,9 @@ TEST(Loader, RefusesWhatCannotWork) {
   EXPECT_MENTIONS(text, "train.global_batch=5");
   EXPECT_THROW(Loader(PatternDataset(0), batches_of(5), small_views()), DataError);
   options = batches_of(0);
+  EXPECT_THROW(Loader(dataset, options, small_views()), std::invalid_argument);
+  options = batches_of(2);
+  options.micro_batch = -1;
   EXPECT_THROW(Loader(dataset, options, small_views()), std::invalid_argument);
   options = batches_of(2);
   options.workers = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -66,6 +67,81 @@ TEST(RankShare, CutsInOrderWithoutGaps) {
     }
   EXPECT_THROW(rank_share(5, 3, 3), std::invalid_argument);
   EXPECT_THROW(rank_share(5, -1, 3), std::invalid_argument);
+}
+
+/// By hand: 7 rows in chunks of 3 are 0-2, 3-5 and 6; of two ranks the first gets the smaller half.
+TEST(CutBatch, CutsChunksFirstAndThenRanks) {
+  const BatchCut cut = cut_batch(7, 3, 2);
+  ASSERT_EQ(cut.chunks(), 3);
+  const std::vector<std::vector<std::pair<int64_t, int64_t>>> expected = {
+      {{0, 1}, {1, 3}}, {{3, 4}, {4, 6}}, {{6, 6}, {6, 7}}};
+  for (size_t chunk = 0; chunk < 3; ++chunk)
+    for (size_t rank = 0; rank < 2; ++rank) {
+      EXPECT_EQ(cut.share[chunk][rank].begin, expected[chunk][rank].first);
+      EXPECT_EQ(cut.share[chunk][rank].end, expected[chunk][rank].second);
+    }
+  EXPECT_EQ(cut.chunk_rows(1), (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(cut.chunk_rows(2), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(cut.rank_rows(), (std::vector<int64_t>{2, 5}));
+  EXPECT_EQ(cut.rank_rows(5), (std::vector<int64_t>{2, 3}));
+  // Rank 0 has rows 0, 3; rank 1 has 1, 2, 4, 5, 6.
+  EXPECT_EQ(cut.gathered_places(), (std::vector<int64_t>{0, 2, 3, 1, 4, 5, 6}));
+}
+
+TEST(CutBatch, HoldsEveryRowOnceAtAnySize) {
+  for (const int64_t rows : {0, 1, 2, 5, 26, 97})
+    for (const int64_t micro_batch : {0, 1, 2, 3, 8, 26, 97, 1000})
+      for (const int world_size : {1, 2, 3, 4, 8}) {
+        const BatchCut cut = cut_batch(rows, micro_batch, world_size);
+        const int64_t size = micro_batch == 0 ? std::max<int64_t>(rows, 1) : micro_batch;
+        ASSERT_EQ(cut.chunks(), std::max<int64_t>((rows + size - 1) / size, 1));
+        int64_t next = 0;
+        std::vector<std::vector<int64_t>> held(static_cast<size_t>(world_size));
+        for (int64_t chunk = 0; chunk < cut.chunks(); ++chunk) {
+          const auto& shares = cut.share[static_cast<size_t>(chunk)];
+          const int64_t count = std::min(size, rows - chunk * size);
+          ASSERT_EQ(static_cast<int>(shares.size()), world_size);
+          for (int rank = 0; rank < world_size; ++rank) {
+            const RowRange share = shares[static_cast<size_t>(rank)];
+            const RowRange within = rank_share(count, rank, world_size);
+            EXPECT_EQ(share.begin, next);
+            EXPECT_EQ(share.begin, chunk * size + within.begin);
+            EXPECT_EQ(share.count(), within.count());
+            next = share.end;
+            for (int64_t row = share.begin; row < share.end; ++row)
+              held[static_cast<size_t>(rank)].push_back(row);
+          }
+        }
+        EXPECT_EQ(next, rows);
+        for (const int64_t leading : {int64_t{0}, int64_t{1}, int64_t{4}, rows, int64_t{1} << 40}) {
+          const std::vector<int64_t> counts = cut.rank_rows(leading);
+          for (size_t rank = 0; rank < held.size(); ++rank) {
+            EXPECT_TRUE(std::is_sorted(held[rank].begin(), held[rank].end()));
+            EXPECT_EQ(counts[rank], std::count_if(held[rank].begin(), held[rank].end(),
+                                                  [&](int64_t row) { return row < leading; }));
+          }
+        }
+        std::vector<int64_t> gathered;
+        for (const auto& of_rank : held)
+          gathered.insert(gathered.end(), of_rank.begin(), of_rank.end());
+        const std::vector<int64_t> places = cut.gathered_places();
+        ASSERT_EQ(static_cast<int64_t>(places.size()), rows);
+        for (int64_t row = 0; row < rows; ++row)
+          EXPECT_EQ(gathered[static_cast<size_t>(places[static_cast<size_t>(row)])], row);
+      }
+}
+
+TEST(CutBatch, OneChunkKeepsTheOrderOfTheBatch) {
+  for (const int64_t micro_batch : {0, 26, 27}) {
+    const BatchCut cut = cut_batch(26, micro_batch, 4);
+    ASSERT_EQ(cut.chunks(), 1);
+    EXPECT_EQ(cut.rank_rows(), (std::vector<int64_t>{6, 7, 6, 7}));
+    const std::vector<int64_t> places = cut.gathered_places();
+    for (size_t row = 0; row < 26; ++row) EXPECT_EQ(places[row], static_cast<int64_t>(row));
+  }
+  EXPECT_THROW(cut_batch(-1, 0, 1), std::invalid_argument);
+  EXPECT_THROW(cut_batch(5, -1, 1), std::invalid_argument);
+  EXPECT_THROW(cut_batch(5, 0, 0), std::invalid_argument);
 }
 
 TEST(StepsPerEpoch, CountsTheShortBatchUnlessDropped) {

@@ -6,6 +6,7 @@
 #include "models/registry.h"
 #include "support/pictures.h"
 #include "support/ranks.h"
+#include "train/gradient_cache.h"
 #include "train/optimizer.h"
 
 #include <cmath>
@@ -28,6 +29,25 @@ std::map<std::string, at::Tensor> copy_of_state(const Method& method, const Opti
 
 }  // namespace
 
+Setting resnet18() {
+  Setting setting;
+  setting.method.model.name = "resnet18";
+  setting.method.model.small_stem = true;
+  setting.method.model.zero_init_residual = false;  // else half the gradients are zero at first
+  setting.method.model.head_out = 32;
+  setting.method.simclr.learn_temperature = true;
+  setting.optim.name = "lars";
+  setting.optim.lr = 0.5;
+  return setting;
+}
+
+Setting small_conv() {
+  Setting setting = resnet18();
+  setting.method.model.name = "small_conv";
+  setting.method.model.head_layers = 3;
+  return setting;
+}
+
 Trace run_steps(const Setting& setting, const Communicators& communicators) {
   const int rank = communicators.control->rank(), size = communicators.control->size();
   const NoisePictures pictures(setting.samples, setting.image_size);
@@ -35,7 +55,11 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
   views.size = setting.image_size;
   views.blur_kernel = 3;
   Loader loader(pictures,
-                {.seed = 5, .global_batch = setting.global_batch, .rank = rank, .world_size = size},
+                {.seed = 5,
+                 .global_batch = setting.global_batch,
+                 .micro_batch = setting.micro_batch,
+                 .rank = rank,
+                 .world_size = size},
                 views);
   const auto method = make_method(setting.method, 5, *communicators.loss);
   move_to(*method, c10::kCPU, setting.type);
@@ -46,18 +70,15 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
   for (int64_t step = 0; step < setting.steps; ++step) {
     Batch batch = loader.next();
     for (auto& [name, tensor] : batch.tensors) tensor = tensor.to(setting.type);
-    const StepContext context{communicators, 5, step, batch.epoch,
-                              share_counts(batch.global_rows, size)};
+    const StepContext context{communicators, 5, step, batch.epoch, batch.cut.rank_rows()};
     const Phase phase = method->plan(step).at(0);
-    sum.zero();
-    sum.arm();
-    const LossShare loss = method->loss(phase, batch, context);
-    loss.share.backward();
+    const LossShare loss =
+        forward_backward(*method, phase, batch, context, /*autocast=*/false, sum);
     sum.finish();
     at::Tensor total = at::tensor({loss.share.item<double>()}, at::kDouble);
     communicators.control->all_reduce_sum(total);
     trace.losses.push_back(total.item<double>());
-    trace.rows.push_back(context.rows);
+    trace.cuts.push_back(batch.cut);
     auto& gradients = trace.gradients.emplace_back();
     for (const auto& [name, parameter] : group.parameters)
       gradients[name] = parameter.grad().clone();
@@ -67,6 +88,24 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
   }
   trace.state = copy_of_state(*method, *optimizer);
   return trace;
+}
+
+std::optional<std::pair<Trace, Trace>> on_all_ranks_and_alone(const Setting& setting) {
+  Trace shared = run_steps(setting, all_ranks());
+  if (world().rank != 0) return std::nullopt;
+  const auto solo = alone();
+  return std::pair(std::move(shared), run_steps(setting, *solo));
+}
+
+void expect_same_trace(const Trace& a, const Trace& b, double tolerance) {
+  ASSERT_EQ(a.losses.size(), b.losses.size());
+  for (size_t step = 0; step < a.losses.size(); ++step) {
+    SCOPED_TRACE("step " + std::to_string(step + 1));
+    EXPECT_NEAR(a.losses[step], b.losses[step], tolerance * b.losses[step]);
+    expect_same_gradients(a.gradients[step], b.gradients[step], tolerance);
+    EXPECT_GT(a.gradients[step].at("log_scale").abs().item<double>(), 0);
+  }
+  expect_same_state(a.state, b.state, tolerance);
 }
 
 void expect_same_gradients(const std::map<std::string, at::Tensor>& a,

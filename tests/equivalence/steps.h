@@ -2,12 +2,15 @@
 // different samples and one rank with all of them.
 #pragma once
 
+#include "data/sampler.h"
 #include "dist/communicator.h"
 #include "models/options.h"
 #include "train/options.h"
 
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cltrain::testing {
@@ -18,6 +21,7 @@ struct Setting {
   at::ScalarType type = at::kDouble;
   int64_t samples = 16, image_size = 16;
   int64_t global_batch = 7;
+  int64_t micro_batch = 0;
   int64_t steps = 5;
 };
 
@@ -25,12 +29,22 @@ struct Trace {
   std::vector<double> losses;                                ///< total of every step
   std::vector<std::map<std::string, at::Tensor>> gradients;  ///< of every step, before the update
   std::map<std::string, at::Tensor> state;  ///< parameters, buffers, optimiser; end
-  std::vector<std::vector<int64_t>> rows;   ///< rows of each rank at every step
+  std::vector<BatchCut> cuts;               ///< of every step
 };
+
+/// Small networks with learned temperature, trained by LARS.
+Setting resnet18();
+Setting small_conv();  ///< with three layers in the head
 
 /// Collective over the ranks of `communicators`.
 Trace run_steps(const Setting& setting, const Communicators& communicators);
 
+/// The trace of all ranks and that of one rank with every sample; on rank 0 only, which compares.
+std::optional<std::pair<Trace, Trace>> on_all_ranks_and_alone(const Setting& setting);
+
+/// Losses and gradients of every step and the state at the end; the log of the scale must have had
+/// a gradient.
+void expect_same_trace(const Trace& a, const Trace& b, double tolerance);
 /// Fails the running test for every tensor that differs by more than `tolerance` (relative to its
 /// norm; gradients whose norm is under 1e-12 of the whole gradient's count as zero).
 void expect_same_gradients(const std::map<std::string, at::Tensor>& a,

@@ -38,6 +38,15 @@ def config_errors(cltrain, repeats):
     expect(cltrain, "unknown flag", 2, ["--confg"], ["--confg", "simclr_fashion.yaml"])
     expect(cltrain, "batch smaller than ranks", 2, ["train.global_batch=2", "3 ranks"],
            base + ["train.global_batch=2"], ranks=3)
+    expect(cltrain, "micro-batch larger than batch", 2,
+           ["train.micro_batch=64", "train.global_batch=33"],
+           base + ["train.micro_batch=64", "train.global_batch=33"])
+    expect(cltrain, "micro-batch smaller than ranks", 2, ["train.micro_batch=2", "3 ranks"],
+           base + ["train.micro_batch=2"], ranks=3)
+    expect(cltrain, "temperature of zero", 2, ["simclr.temperature", "0"],
+           base + ["simclr.temperature=0"])
+    expect(cltrain, "unknown exchange", 2, ["loss.exchange", "balanced, ring"],
+           base + ["loss.exchange=rings"])
     # Rank 0 must get its message out although every rank ends with an error.
     for number in range(repeats):
         got, output = cltrain.run(4, base + ["optim.lrr=1"], timeout=60)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The program gives the same run at any number of ranks: in float64 equal losses (1e-9) and equal
-ids_hash at every step; in float32 equal ids_hash at every step and the first loss to 1e-5.
+ids_hash at every step, also with the batch cut into micro-batches; in float32 equal ids_hash at
+every step and the first loss to 1e-5.
 
 usage: same_at_any_rank_count.py CLTRAIN WORK_FOLDER [CIFAR100_FOLDER]
 Without the CIFAR-100 folder it runs simclr_fashion.yaml.
@@ -19,17 +20,22 @@ def run(cltrain, folder, name, ranks, settings):
     return p.read_steps(run_dir)
 
 
+def agree(what, steps, reference):
+    p.check(len(steps) == len(reference), f"{what}: {len(steps)} steps, not {len(reference)}")
+    for got, expected in zip(steps, reference):
+        p.check(got["ids_hash"] == expected["ids_hash"],
+                f"{what}, step {got['step']}: another batch than on one rank")
+        apart = abs(got["loss"] - expected["loss"]) / abs(expected["loss"])
+        p.check(apart < 1e-9, f"{what}, step {got['step']}: losses are {apart:.1e} apart")
+
+
 def compare(cltrain, folder, base, counts, steps64, batch64, steps32, batch32):
     settings = base + [f"train.steps={steps64}", f"train.global_batch={batch64}",
                        "run.dtype=float64"]
     runs = {w: run(cltrain, folder, f"f64-{w}", w, settings) for w in counts}
+    p.check(len(runs[1]) == steps64, f"{len(runs[1])} steps, not {steps64}")
     for w, steps in runs.items():
-        p.check(len(steps) == steps64, f"{w} ranks made {len(steps)} steps")
-        for got, reference in zip(steps, runs[1]):
-            p.check(got["ids_hash"] == reference["ids_hash"],
-                    f"{w} ranks, step {got['step']}: another batch than on one rank")
-            apart = abs(got["loss"] - reference["loss"]) / abs(reference["loss"])
-            p.check(apart < 1e-9, f"{w} ranks, step {got['step']}: losses are {apart:.1e} apart")
+        agree(f"{w} ranks", steps, runs[1])
     settings = base + [f"train.steps={steps32}", f"train.global_batch={batch32}"]
     runs = {w: run(cltrain, folder, f"f32-{w}", w, settings) for w in (1, max(counts))}
     one, many = runs[1], runs[max(counts)]
@@ -38,6 +44,18 @@ def compare(cltrain, folder, base, counts, steps64, batch64, steps32, batch32):
     p.check(apart < 1e-5, f"float32: the first losses are {apart:.1e} apart")
     print(f"{counts} ranks agree: float64 at {steps64} steps of {batch64}, float32 at {steps32} "
           f"steps of {batch32}")
+
+
+def compare_chunks(cltrain, folder, base, batch, chunk, ranks):
+    """Micro-batches: with group norm the run without them; with batch norm, at any rank count."""
+    settings = base + ["train.steps=4", f"train.global_batch={batch}", "run.dtype=float64"]
+    cut = settings + [f"train.micro_batch={chunk}"]
+    group = ["model.norm=group"]
+    whole = run(cltrain, folder, "whole", 1, settings + group)
+    agree("chunks, group norm", run(cltrain, folder, "chunks-group", ranks, cut + group), whole)
+    agree("chunks, batch norm", run(cltrain, folder, "chunks-many", ranks, cut),
+          run(cltrain, folder, "chunks-one", 1, cut))
+    print(f"chunks of {chunk} of {batch} on {ranks} ranks agree")
 
 
 def main():
@@ -49,6 +67,7 @@ def main():
         else:
             base = ["--config", "simclr_fashion.yaml", "model.width=0.5"]
             compare(cltrain, folder, base, (1, 2, 3, 4), 6, 25, 20, 96)
+            compare_chunks(cltrain, folder, base, 25, 7, 3)
 
 
 if __name__ == "__main__":

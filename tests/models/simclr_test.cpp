@@ -103,7 +103,16 @@ TEST(Simclr, LossIsThePapersOverItsOwnEmbeddings) {
   Batch batch;
   batch.tensors = {{"view0", images(5, 0.1)}, {"view1", images(5, 0.7)}};
   const StepContext context{communicators, 3, 0, 0, {5}};
-  const LossShare share = method->loss(method->plan(0)[0], batch, context);
+  const Phase phase = method->plan(0)[0];
+  const std::vector<at::Tensor> encoded = method->encode(phase, batch, context);
+  ASSERT_EQ(encoded.size(), 2u);
+  for (const at::Tensor& view : encoded) {
+    EXPECT_EQ(view.sizes(), (at::IntArrayRef{5, 6}));
+    EXPECT_LT((view.norm(2, {1}) - 1).abs().max().item<double>(), 1e-12);
+  }
+  const LossShare share = method->contrast(phase, encoded, batch, context);
+  ASSERT_EQ(share.embeddings.size(), 2u);
+  EXPECT_TRUE(at::equal(share.embeddings[1], encoded[1]));
   // The same forward pass by hand; the head is the child named "head".
   const at::Tensor features =
       method->embed(at::cat({batch.tensors.at("view0"), batch.tensors.at("view1")}));
@@ -132,7 +141,8 @@ TEST(Simclr, TheTemperatureIsLearnedWhenAsked) {
       Batch batch;
       batch.tensors = {{"view0", images(4, 0.1)}, {"view1", images(4, 0.7)}};
       const StepContext context{communicators, 3, 0, 0, {4}};
-      return method->loss(method->plan(0)[0], batch, context).share;
+      const Phase phase = method->plan(0)[0];
+      return method->contrast(phase, method->encode(phase, batch, context), batch, context).share;
     };
     loss().backward();
     at::Tensor log_scale = method->named_parameters()["log_scale"];

@@ -96,29 +96,35 @@ TEST(Health, SimilarityMeasuresAreThoseOfTheFirstGlobalRows) {
   const int rank = world().rank, size = world().size;
   for (const int64_t batch : {2, 3, 61, 300}) {
     const auto first = unit_rows(batch, 5), second = unit_rows(batch, 6);
-    std::vector<int64_t> rows;
-    for (int r = 0; r < size; ++r) rows.push_back((r + 1) * batch / size - r * batch / size);
-    const int64_t begin = rank * batch / size, end = begin + rows[static_cast<size_t>(rank)];
-    const NamedValues measured = similarity_measures(
-        {tensor_of(first, begin, end), tensor_of(second, begin, end)}, rows, *all_ranks().control);
-    const auto shown = static_cast<size_t>(std::min<int64_t>(batch, kHealthRows));
-    const auto expected = by_loops({first.begin(), first.begin() + static_cast<int64_t>(shown)},
-                                   {second.begin(), second.begin() + static_cast<int64_t>(shown)});
-    ASSERT_EQ(measured.size(), expected.size());
-    for (const auto& [name, value] : measured)
-      EXPECT_NEAR(value, expected.at(name), 1e-12) << name << " of " << batch << " rows";
+    const int64_t shown = std::min(batch, kHealthRows);
+    const auto expected =
+        by_loops({first.begin(), first.begin() + shown}, {second.begin(), second.begin() + shown});
+    for (const int64_t micro_batch : {0, 2, 7, 100}) {
+      const BatchCut cut = cut_batch(batch, micro_batch, size);
+      std::vector<at::Tensor> parts0, parts1;
+      for (const auto& ranks : cut.share) {
+        const RowRange mine = ranks[static_cast<size_t>(rank)];
+        parts0.push_back(tensor_of(first, mine.begin, mine.end));
+        parts1.push_back(tensor_of(second, mine.begin, mine.end));
+      }
+      const NamedValues measured =
+          similarity_measures({at::cat(parts0), at::cat(parts1)}, cut, *all_ranks().control);
+      ASSERT_EQ(measured.size(), expected.size());
+      for (const auto& [name, value] : measured)
+        EXPECT_NEAR(value, expected.at(name), 1e-12)
+            << name << " of " << batch << " rows in chunks of " << micro_batch;
+    }
   }
 }
 
 TEST(Health, OneRowOrOneViewHasNoMeasures) {
-  const std::vector<int64_t> rows = [] {
-    std::vector<int64_t> one(static_cast<size_t>(world().size), 0);
-    one[0] = 1;
-    return one;
-  }();
-  const at::Tensor mine = at::ones({rows[static_cast<size_t>(world().rank)], kDim}, at::kDouble);
-  EXPECT_TRUE(similarity_measures({mine, mine}, rows, *all_ranks().control).empty());
-  EXPECT_TRUE(similarity_measures({mine}, rows, *all_ranks().control).empty());
+  const auto ones = [](const BatchCut& cut) {
+    return at::ones({cut.rank_rows()[static_cast<size_t>(world().rank)], kDim}, at::kDouble);
+  };
+  const BatchCut one_row = cut_batch(1, 0, world().size), five = cut_batch(5, 0, world().size);
+  EXPECT_TRUE(
+      similarity_measures({ones(one_row), ones(one_row)}, one_row, *all_ranks().control).empty());
+  EXPECT_TRUE(similarity_measures({ones(five)}, five, *all_ranks().control).empty());
 }
 
 TEST(Health, BytesAreThoseOfTheTensorsMoved) {

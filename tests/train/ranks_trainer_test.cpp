@@ -29,8 +29,9 @@ class Poisoned : public Simclr {
       : Simclr(make_small_conv(0.25, norm, 3), {.layers = 2, .hidden = 0, .out = 16, .norm = norm},
                {}, 3),
         bad_step_(bad_step) {}
-  LossShare loss(const Phase& phase, const Batch& batch, const StepContext& context) override {
-    LossShare result = Simclr::loss(phase, batch, context);
+  LossShare contrast(const Phase& phase, const std::vector<at::Tensor>& encoded, const Batch& batch,
+                     const StepContext& context) override {
+    LossShare result = Simclr::contrast(phase, encoded, batch, context);
     const bool last = context.communicators.loss->rank() == context.communicators.loss->size() - 1;
     if (last && context.step == bad_step_)
       result.share = result.share * std::numeric_limits<double>::quiet_NaN();
@@ -52,17 +53,28 @@ class Recorder : public MetricSink {
   std::vector<StepRecord>& records_;
 };
 
+struct SessionSettings {
+  int64_t steps = 0;
+  int64_t bad_step = -1;
+  int64_t max_skipped = 0;
+  int64_t micro_batch = 0;
+  std::string norm = "sync";
+};
+
 /// A trainer over 20 small pictures in batches of 6, with all it stands on.
 struct Session {
-  Session(const std::string& folder, int64_t steps, int64_t bad_step = -1, int64_t max_skipped = 0)
+  Session(const std::string& folder, const SessionSettings& settings)
       : dir(folder),
         pictures(20, 16),
         method(std::make_shared<Poisoned>(
-            bad_step, NormSettings{.kind = "sync", .communicator = all_ranks().loss.get()})) {
+            settings.bad_step,
+            NormSettings{.kind = settings.norm, .communicator = all_ranks().loss.get()})) {
     options.run.dtype = "float64";
-    options.train.steps = steps;
+    options.train.steps = settings.steps;
     options.train.global_batch = 6;
-    options.train.max_skipped_steps = max_skipped;
+    options.train.micro_batch = settings.micro_batch;
+    options.train.max_skipped_steps = settings.max_skipped;
+    metrics.every = 1;
     options.checkpoint.every = 2;
     // A constant rate: runs of different length then share their first steps.
     options.optim.schedule = "constant";
@@ -71,11 +83,13 @@ struct Session {
     views.size = 16;
     views.blur_kernel = 3;
     move_to(*method, c10::kCPU, at::kDouble);
-    loader = std::make_unique<Loader>(
-        pictures,
-        LoaderOptions{
-            .seed = 1, .global_batch = 6, .rank = world().rank, .world_size = world().size},
-        views);
+    loader = std::make_unique<Loader>(pictures,
+                                      LoaderOptions{.seed = 1,
+                                                    .global_batch = 6,
+                                                    .micro_batch = settings.micro_batch,
+                                                    .rank = world().rank,
+                                                    .world_size = world().size},
+                                      views);
     bad_samples = std::make_unique<BadSamples>(dir, *all_ranks().control, 20, 0.01);
     evaluation = std::make_unique<Evaluation>(
         EvaluationParts{world(), all_ranks(), eval, data, views, at::kDouble, 1});
@@ -123,26 +137,58 @@ struct Session {
 };
 
 TEST(Trainer, RefusesANanOfOneRankOnAllRanksAndLeavesNoTrace) {
-  Session before(testing::shared_folder("before"), 2);
-  before.trainer->resume();
-  ASSERT_EQ(before.trainer->run(), 0);
+  std::vector<std::string> reports;
+  for (const int64_t micro_batch : {0, 4}) {
+    const std::string name = std::to_string(micro_batch);
+    Session before(testing::shared_folder("before" + name),
+                   {.steps = 2, .micro_batch = micro_batch});
+    before.trainer->resume();
+    ASSERT_EQ(before.trainer->run(), 0);
 
-  Session poisoned(testing::shared_folder("poisoned"), 5, /*bad_step=*/2);
-  poisoned.trainer->resume();
-  EXPECT_THROW(poisoned.trainer->run(), NonFinite);
-  EXPECT_EQ(poisoned.model_digest(), before.model_digest());
-  all_ranks().control->barrier();
+    Session poisoned(testing::shared_folder("poisoned" + name),
+                     {.steps = 5, .bad_step = 2, .micro_batch = micro_batch});
+    poisoned.trainer->resume();
+    EXPECT_THROW(poisoned.trainer->run(), NonFinite);
+    EXPECT_EQ(poisoned.model_digest(), before.model_digest());
+    all_ranks().control->barrier();
+    if (world().rank != 0) continue;
+    const std::string report = read_file(poisoned.dir / "nonfinite-step-3.json");
+    EXPECT_NE(report.find("\"step\":3"), std::string::npos) << report;
+    EXPECT_NE(report.find("\"ids\":["), std::string::npos) << report;
+    EXPECT_EQ(std::count(report.begin(), report.end(), ','), 3 + 5) << "six ids: " << report;
+    EXPECT_FALSE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000003"));
+    EXPECT_TRUE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000002"));
+    reports.push_back(report.substr(report.find("\"ids\"")));
+  }
   if (world().rank != 0) return;
-  const std::string report = read_file(poisoned.dir / "nonfinite-step-3.json");
-  EXPECT_NE(report.find("\"step\":3"), std::string::npos) << report;
-  EXPECT_NE(report.find("\"ids\":["), std::string::npos) << report;
-  EXPECT_EQ(std::count(report.begin(), report.end(), ','), 3 + 5) << "six ids expected: " << report;
-  EXPECT_FALSE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000003"));
-  EXPECT_TRUE(std::filesystem::exists(poisoned.dir / "checkpoints" / "step-000000002"));
+  EXPECT_EQ(reports.at(0), reports.at(1)) << "ids in another order";
+}
+
+// Without batch norm nothing but time and memory tells a run in chunks from one without.
+TEST(Trainer, MicroBatchesChangeNeitherTheBatchesNorWhatIsMeasured) {
+  Session whole(testing::shared_folder("uncut"), {.steps = 6, .norm = "group"});
+  whole.trainer->resume();
+  ASSERT_EQ(whole.trainer->run(), 0);
+  Session chunks(testing::shared_folder("cut"), {.steps = 6, .micro_batch = 4, .norm = "group"});
+  chunks.trainer->resume();
+  ASSERT_EQ(chunks.trainer->run(), 0);
+  if (world().rank != 0) return;
+  ASSERT_EQ(chunks.records.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    const StepRecord &a = chunks.records[i], &b = whole.records[i];
+    EXPECT_EQ(a.ids_hash, b.ids_hash);
+    EXPECT_NEAR(a.loss, b.loss, 1e-9);
+    EXPECT_NEAR(a.gradient_norm, b.gradient_norm, 1e-9 * b.gradient_norm);
+    ASSERT_EQ(a.similarity.size(), 5u);
+    for (size_t at = 0; at < 5; ++at) {
+      EXPECT_EQ(a.similarity[at].first, b.similarity[at].first);
+      EXPECT_NEAR(a.similarity[at].second, b.similarity[at].second, 1e-9) << a.similarity[at].first;
+    }
+  }
 }
 
 TEST(Trainer, SkipsAsManyRefusedStepsAsAllowedAndSaysSo) {
-  Session run(testing::shared_folder("skipping"), 5, /*bad_step=*/2, /*max_skipped=*/1);
+  Session run(testing::shared_folder("skipping"), {.steps = 5, .bad_step = 2, .max_skipped = 1});
   run.trainer->resume();
   ASSERT_EQ(run.trainer->run(), 0);
   for (const auto& item : run.method->named_buffers())
@@ -161,26 +207,29 @@ TEST(Trainer, SkipsAsManyRefusedStepsAsAllowedAndSaysSo) {
 }
 
 TEST(Trainer, ContinuesBitForBitFromACheckpoint) {
-  Session whole(testing::shared_folder("whole"), 7);
-  whole.trainer->resume();
-  ASSERT_EQ(whole.trainer->run(), 0);
+  for (const int64_t micro_batch : {0, 4}) {
+    const std::string name = std::to_string(micro_batch);
+    Session whole(testing::shared_folder("whole" + name), {.steps = 7, .micro_batch = micro_batch});
+    whole.trainer->resume();
+    ASSERT_EQ(whole.trainer->run(), 0);
 
-  // The first session of another run ends at step 4; the second finds its checkpoint.
-  const std::string folder = testing::shared_folder("halves");
-  {
-    Session first(folder, 4);
-    first.trainer->resume();
-    ASSERT_EQ(first.trainer->run(), 0);
-  }
-  Session second(folder, 7);
-  EXPECT_EQ(second.trainer->resume().step, 4);
-  ASSERT_EQ(second.trainer->run(), 0);
-  EXPECT_EQ(second.model_digest(), whole.model_digest());
-  if (world().rank != 0) return;
-  ASSERT_EQ(second.records.size(), 3u);
-  for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(second.records[i].loss, whole.records[i + 4].loss);
-    EXPECT_EQ(second.records[i].ids_hash, whole.records[i + 4].ids_hash);
+    // The first session of another run ends at step 4; the second finds its checkpoint.
+    const std::string folder = testing::shared_folder("halves" + name);
+    {
+      Session first(folder, {.steps = 4, .micro_batch = micro_batch});
+      first.trainer->resume();
+      ASSERT_EQ(first.trainer->run(), 0);
+    }
+    Session second(folder, {.steps = 7, .micro_batch = micro_batch});
+    EXPECT_EQ(second.trainer->resume().step, 4);
+    ASSERT_EQ(second.trainer->run(), 0);
+    EXPECT_EQ(second.model_digest(), whole.model_digest());
+    if (world().rank != 0) continue;
+    ASSERT_EQ(second.records.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(second.records[i].loss, whole.records[i + 4].loss);
+      EXPECT_EQ(second.records[i].ids_hash, whole.records[i + 4].ids_hash);
+    }
   }
 }
 

@@ -205,13 +205,14 @@ TEST(Summary, ReportsAreAppendedBeforeAndAfterTheRunsEnd) {
 
 TEST(NonfiniteReport, IsOneLineOfJson) {
   const double infinite = -std::numeric_limits<double>::infinity();
-  const std::string text = nonfinite_report(17, infinite, ids({5, 3, 9}));
+  const std::string text = nonfinite_report(17, infinite, ids({5, 3, 9}), ids({3}));
   EXPECT_EQ(text.find('\n'), text.size() - 1);
   const json report = json::parse(text);
   EXPECT_EQ(report.at("step"), 17);
   EXPECT_TRUE(report.at("loss").is_null());
   EXPECT_EQ(report.at("loss_text"), "-inf");
   EXPECT_EQ(report.at("ids"), json({5, 3, 9}));
+  EXPECT_EQ(report.at("ids_not_finite"), json({3}));
 }
 
 TEST(PeakRss, IsAtLeastWhatIsHeld) {

@@ -182,7 +182,13 @@ class OnlyEncoder : public Method {
   }
   std::vector<ParameterGroup> groups() override { return {}; }
   std::vector<Phase> plan(int64_t) const override { return {}; }
-  LossShare loss(const Phase&, const Batch&, const StepContext&) override { return {}; }
+  std::vector<at::Tensor> encode(const Phase&, const Batch&, const StepContext&) override {
+    return {};
+  }
+  LossShare contrast(const Phase&, const std::vector<at::Tensor>&, const Batch&,
+                     const StepContext&) override {
+    return {};
+  }
   at::Tensor embed(const at::Tensor& images) override { return encoder_->forward(images); }
   int64_t negatives_per_anchor(int64_t) const override { return 0; }
 

@@ -1,0 +1,102 @@
+#include "train/plan.h"
+
+#include "models/nets/layers.h"
+#include "models/registry.h"
+#include "ops/allocation_meter.h"
+#include "train/autocast.h"
+#include "train/dtype.h"
+#include "train/optimizer.h"
+
+#include <algorithm>
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/rand.h>
+#include <torch/csrc/autograd/autograd.h>
+
+namespace cltrain {
+namespace {
+
+Batch random_batch(int64_t rows, int64_t size, at::ScalarType type) {
+  Batch batch;
+  for (const char* view : {"view0", "view1"})
+    batch.tensors.emplace(view, at::rand({rows, 3, size, size}, type));
+  batch.ids = at::arange(rows, at::kLong);
+  batch.positions = batch.ids;
+  batch.labels = at::zeros({rows}, at::kLong);
+  batch.global_rows = rows;
+  batch.cut = cut_batch(rows, 0, 1);
+  return batch;
+}
+
+/// Bytes at the peak of a forward and backward pass over `rows` images, gradients present before.
+int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows, int64_t size,
+                      const Communicators& alone) {
+  const Batch batch = random_batch(rows, size, scalar_type_of(train.run));
+  const StepContext context{
+      .communicators = alone, .seed = 1, .step = 0, .epoch = 0, .rows = {rows}};
+  const Phase phase = method.plan(0).at(0);
+  const AllocationMeter meter;
+  {
+    const AutocastGuard autocast(c10::DeviceType::CPU, train.run.autocast == "bfloat16");
+    const std::vector<at::Tensor> encoded = method.encode(phase, batch, context);
+    std::vector<at::Tensor> roots, ones;
+    for (const at::Tensor& tensor : encoded)
+      if (tensor.requires_grad()) {
+        roots.push_back(tensor);
+        ones.push_back(at::ones_like(tensor));
+      }
+    torch::autograd::backward(roots, ones);
+  }
+  discard_statistics(method);
+  return meter.peak();
+}
+
+int64_t bytes_of(const std::vector<NamedTensor>& tensors) {
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) bytes += static_cast<int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+}  // namespace
+
+StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOptions& train,
+                   const DataOptions& data, const AugmentOptions& augment, int ranks, int threads,
+                   const Communicators& alone) {
+  const int64_t batch = train.train.global_batch;
+  const BatchCut cut = cut_batch(batch, train.train.micro_batch, ranks);
+  StepPlan plan;
+  plan.chunks = cut.chunks();
+  for (const auto& share : cut.share)
+    for (const RowRange& rows : share) plan.chunk_rows = std::max(plan.chunk_rows, rows.count());
+  for (const int64_t rows : cut.rank_rows()) plan.rows = std::max(plan.rows, rows);
+  for (const ParameterGroup& group : method.groups()) {
+    plan.parameters += bytes_of(group.parameters);
+    plan.optimizer += bytes_of(make_optimizer(train.optim, group)->state());
+  }
+  plan.gradients = plan.parameters;
+  method.train();
+  measured_peak(method, train, 2, augment.size, alone);  // the gradients are there from now on
+  const int64_t small = measured_peak(method, train, 2, augment.size, alone);
+  const int64_t large = measured_peak(method, train, 4, augment.size, alone);
+  for (const at::Tensor& parameter : method.parameters()) parameter.mutable_grad().reset();
+  plan.activations_per_image = std::max<int64_t>(0, large - small) / 2;
+  plan.activations = std::max<int64_t>(0, small - 2 * plan.activations_per_image) +
+                     plan.chunk_rows * plan.activations_per_image;
+  const at::ScalarType type = scalar_type_of(train.run);
+  const auto element = static_cast<int64_t>(c10::elementSize(type));
+  const int64_t image = 2 * 3 * augment.size * augment.size;  // both views
+  plan.views = plan.rows * image * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
+  plan.embeddings = plan.rows * 2 * model.model.head_out * element * 2;
+  plan.loss = plan_nt_xent({.batch = batch,
+                            .width = model.model.head_out,
+                            .ranks = ranks,
+                            .threads = threads,
+                            .embeddings = type},
+                           contrast_settings(model.loss));
+  // A ring all-reduce moves each byte twice, but for a rank's own part.
+  plan.received_gradients = 2 * plan.gradients * (ranks - 1) / ranks;
+  return plan;
+}
+
+}  // namespace cltrain
