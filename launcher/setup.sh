@@ -206,6 +206,28 @@ install_peers() {
       "see pip's message above; check the network and free space, then run this script again"
 }
 
+# install_bench_peers: what only bench/run.sh ntxent needs (bench/requirements.txt), once for all
+# clones. Sets bench_peers_folder.
+install_bench_peers() {
+  local requirements=bench/requirements.txt version
+  version=$(grep -v '^#' "$requirements" | sha256sum | cut -c 1-12)
+  bench_peers_folder=$CLTRAIN_CACHE/python-bench-peers-$version
+  mkdir -p "$CLTRAIN_CACHE"
+  [ ! -d "$bench_peers_folder" ] || return 0
+  echo "Python packages that this benchmark compares with go to $bench_peers_folder"
+  (
+    flock 9 || exit 1  # another clone may be fetching the same
+    [ ! -d "$bench_peers_folder" ] || exit 0
+    rm -rf "$bench_peers_folder.tmp"
+    # No dependencies: the file lists all that is not among the tests' peers.
+    show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q \
+      --target "$bench_peers_folder.tmp" --no-deps -r "$requirements" &&
+      mv "$bench_peers_folder.tmp" "$bench_peers_folder"
+  ) 9>"$CLTRAIN_CACHE/bench-peers.lock" ||
+    fail "pip could not fetch the packages of $requirements" \
+      "see pip's message above; check the network and free space, then run this script again"
+}
+
 # --- build ----------------------------------------------------------------------------------------
 # One compilation of a file that includes torch takes up to 2.5 GB.
 build_jobs() {

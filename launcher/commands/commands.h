@@ -14,6 +14,7 @@ std::unique_ptr<Command> make_embed_command();
 std::unique_ptr<Command> make_neighbours_command();
 std::unique_ptr<Command> make_export_command();
 std::unique_ptr<Command> make_views_command();
+std::unique_ptr<Command> make_plan_command();
 std::unique_ptr<Command> make_plot_command();
 std::unique_ptr<Command> make_methods_command();
 std::unique_ptr<Command> make_models_command();

@@ -1,0 +1,122 @@
+// cltrain plan: memory and traffic of a step on a number of ranks, before there are any. Needs
+// neither the data nor a GPU.
+#include "train/plan.h"
+
+#include "dist/exit_codes.h"
+#include "launcher/commands/commands.h"
+#include "launcher/opened_run.h"
+#include "models/nets/layers.h"
+#include "models/registry.h"
+#include "train/dtype.h"
+
+#include <cstdio>
+
+namespace cltrain {
+namespace {
+
+/// 1,234.5 MB: decimal, as networks and batches are counted.
+std::string megabytes(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f MB", static_cast<double>(bytes) / 1e6);
+  return text;
+}
+
+void line(const char* what, int64_t bytes, const std::string& note = "") {
+  std::printf("  %-13s%14s  %s\n", what, megabytes(bytes).c_str(), note.c_str());
+}
+
+std::string plural(int64_t count, const char* noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+class PlanCommand : public Command {
+ public:
+  void describe(OptionTable& flags) override {
+    cltrain::describe(flags, choice_, /*with_weights=*/false);
+    flags.add("--ranks", ranks_,
+              {.doc = "ranks the step is planned for", .min = 1, .max = 1 << 20});
+    flags.add("--threads", threads_,
+              {.doc = "threads a rank computes with", .min = 1, .max = 4096});
+  }
+
+  int run(const Invocation& invocation) override {
+    const auto read = read_run_options(choice_, invocation.overrides);
+    const Options& options = read->options;
+    refuse_problems(options, static_cast<int>(ranks_));
+    World world = open_world({.device = "cpu"});
+    invocation.rank = world.rank;
+    {
+      const Communicators alone = open_communicators(world);
+      const auto method =
+          make_method(options.method, static_cast<uint64_t>(options.train.run.seed), *alone.loss);
+      move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
+      const auto planned = [&](const MethodOptions& model) {
+        return plan_step(*method, model, options.train, options.data, options.augment,
+                         static_cast<int>(ranks_), static_cast<int>(threads_), alone);
+      };
+      print(options, planned(options.method));
+    }
+    close_world(world);
+    return kDone;
+  }
+
+ private:
+  void print(const Options& options, const StepPlan& plan) const {
+    const std::string& norm = options.method.model.norm;
+    std::printf("%s, %s, %s, global batch %lld: %s of %s\n", options.method.name.c_str(),
+                options.method.model.name.c_str(), plural(ranks_, "rank").c_str(),
+                static_cast<long long>(options.train.train.global_batch),
+                plural(plan.chunks, "chunk").c_str(),
+                (plural(plan.chunk_rows, "image") + " a rank").c_str());
+    std::printf("\nmemory of the rank with most images (%lld)\n",
+                static_cast<long long>(plan.rows));
+    line("parameters", plan.parameters);
+    line("gradients", plan.gradients);
+    line("optimiser", plan.optimizer, options.train.optim.name);
+    line("activations", plan.activations,
+         megabytes(plan.activations_per_image) + " an image, measured here on the CPU");
+    line("views", plan.views, "this batch and data.prefetch more, in main memory");
+    line("embeddings", plan.embeddings, "and their gradients");
+    line("loss", plan.loss.peak(),
+         "rows " + megabytes(plan.loss.rows) + ", packed " + megabytes(plan.loss.packed) +
+             ", gradients " + megabytes(plan.loss.gradients));
+    line("together", plan.total());
+    std::printf(
+        "\nloss by loss.exchange (width %lld, %s)\n",
+        static_cast<long long>(options.method.model.head_out),
+        options.method.loss.dtype == "bfloat16" ? "bfloat16" : options.train.run.dtype.c_str());
+    for (const char* exchange : {"gather", "balanced", "ring"}) {
+      LossOptions loss = options.method.loss;
+      loss.exchange = exchange;
+      const LossPlan other = plan_nt_xent(shape_of(options), contrast_settings(loss));
+      line(exchange, other.peak(),
+           "received: forward " + megabytes(other.received_forward) + ", backward " +
+               megabytes(other.received_backward) +
+               (options.method.loss.exchange == exchange ? "   <- chosen" : ""));
+    }
+    std::printf("\nreceived by a rank a step\n");
+    line("loss", plan.loss.received_forward + plan.loss.received_backward);
+    line("gradients", plan.received_gradients, "sum over ranks");
+    if (norm == "sync")
+      std::printf("  and the statistics of sync batch norm, a few kB a layer and chunk\n");
+  }
+
+  LossShape shape_of(const Options& options) const {
+    return {.batch = options.train.train.global_batch,
+            .width = options.method.model.head_out,
+            .ranks = static_cast<int>(ranks_),
+            .threads = static_cast<int>(threads_),
+            .embeddings = scalar_type_of(options.train.run)};
+  }
+
+  RunChoice choice_;
+  int64_t ranks_ = 1, threads_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_plan_command() {
+  return std::make_unique<PlanCommand>();
+}
+
+}  // namespace cltrain
