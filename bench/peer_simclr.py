@@ -5,7 +5,7 @@ process, all threads. It has no data pipeline (the views are made beforehand), w
 Prints images/s of each step after the warm-up.
 
 usage: peer_simclr.py [--model small_conv|resnet18] [--batch 256] [--width 0.5] [--bfloat16]
-                      [--steps 20] [--threads 2]
+                      [--channels-last] [--steps 20] [--threads 2]
 """
 import argparse
 import time
@@ -52,6 +52,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="small_conv", choices=["small_conv", "resnet18"])
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--width", type=float, default=0.5)
     parser.add_argument("--steps", type=int, default=20)
@@ -63,6 +64,9 @@ def main():
     net = conv_net(options.width) if small else resnet18()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     views = torch.randn(2 * options.batch, 3, *((28, 28) if small else (32, 32)))
+    if options.channels_last:
+        net = net.to(memory_format=torch.channels_last)
+        views = views.contiguous(memory_format=torch.channels_last)
     for step in range(options.steps):
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)

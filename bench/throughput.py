@@ -5,9 +5,11 @@ the share of the step that waits for data.
 
 usage: throughput.py [--case fashion|cifar|cifar_bf16] [--cifar FOLDER] [--cltrain build/bin/cltrain]
                      [--torch FOLDER] [--ranks 1,2,4] [--rounds 3] [--steps 30]
+                     [--peer-channels-last]
 fashion: simclr_fashion.yaml as it is. cifar: simclr_cifar100.yaml with batches of 64, float32 or with
-bfloat16 autocast; --cifar is the folder of CIFAR-100. --torch is the folder of the LibTorch wheel;
-its Python half runs the peer (with torchvision, tests/requirements.txt, for cifar).
+bfloat16 autocast; --cifar is the folder of CIFAR-100. --peer-channels-last lays the peer's network
+and views out that way, which PyTorch does not do unasked. --torch is the folder of the LibTorch
+wheel; its Python half runs the peer (with torchvision, tests/requirements.txt, for cifar).
 """
 import argparse
 import glob
@@ -48,6 +50,7 @@ def peer_round(options):
     path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), options.torch])
     environment = dict(os.environ, PYTHONPATH=path)
     result = subprocess.run([sys.executable, HERE / "peer_simclr.py", *CASES[options.case][1],
+                             *(["--channels-last"] if options.peer_channels_last else []),
                              "--threads", str(os.cpu_count())], check=True, env=environment,
                             capture_output=True, text=True)
     return statistics.median(float(line) for line in result.stdout.split())
@@ -61,6 +64,7 @@ def main():
     parser.add_argument("--cltrain", default=str(HERE.parent / "build/bin/cltrain"))
     parser.add_argument("--torch", default=next(iter(glob.glob(
         os.path.expanduser("~/.cache/cltrain/torch-*-full"))), ""))
+    parser.add_argument("--peer-channels-last", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()

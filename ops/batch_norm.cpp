@@ -1,5 +1,6 @@
 #include "ops/batch_norm.h"
 
+#include "ops/batch_norm_bfloat16.h"
 #include "ops/simd.h"
 
 #include <algorithm>
@@ -101,6 +102,7 @@ at::Tensor channel_moments(const at::Tensor& input) {
   const auto options = input.options().dtype(at::kDouble);
   const int64_t channels = planes.channels;
   if (planes.count() == 0) return at::zeros({2 * channels + 1}, options);
+  if (is_cpu_bfloat16(input)) return bfloat16_moments(input);
   if (input.is_cuda()) {
     const auto [mean, inverse_deviation] = at::batch_norm_stats(input, /*eps=*/0.0);
     const at::Tensor variance = inverse_deviation.to(at::kDouble).pow(-2);
@@ -150,6 +152,8 @@ at::Tensor channel_normalize(const at::Tensor& input, const at::Tensor& mean,
                              const at::Tensor& bias) {
   const Planes planes = planes_of(input);
   if (planes.count() == 0) return at::empty_like(input);
+  if (is_cpu_bfloat16(input))
+    return bfloat16_normalize(input, mean, inverse_deviation, weight, bias, {}, /*relu=*/false);
   if (input.is_cuda())
     return at::batch_norm_elemt(input, weight, bias, statistic(mean, input),
                                 statistic(inverse_deviation, input), /*eps=*/0.0);
@@ -182,6 +186,8 @@ at::Tensor channel_gradient_sums(const at::Tensor& gradient, const at::Tensor& i
   const Planes planes = planes_of(input);
   const int64_t channels = planes.channels;
   if (planes.count() == 0) return at::zeros({2, channels}, input.options().dtype(at::kDouble));
+  if (is_cpu_bfloat16(input))
+    return bfloat16_gradient_sums(gradient, input, {}, mean, inverse_deviation);
   if (input.is_cuda()) {
     std::vector<int64_t> shape(input.dim(), 1), reduced{0};
     shape[1] = channels;
@@ -222,6 +228,9 @@ at::Tensor channel_input_gradient(const at::Tensor& gradient, const at::Tensor& 
                                   const at::Tensor& weight, const at::Tensor& mean_gradients) {
   const Planes planes = planes_of(input);
   if (planes.count() == 0) return at::empty_like(input);
+  if (is_cpu_bfloat16(input))
+    return bfloat16_input_gradient(gradient, input, {}, mean, inverse_deviation, weight,
+                                   mean_gradients);
   if (input.is_cuda()) {
     std::vector<int64_t> shape(input.dim(), 1);
     shape[1] = planes.channels;

@@ -5,8 +5,8 @@
 // Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 1 and the gradients of section 3.
 //
 // Pure, one rank, thread-safe. Inputs x are [N, C] or [N, C, ...], N = 0 allowed, float32, float64
-// or (CUDA) bfloat16. Statistics are float64 [C] on x's device. CPU: own kernels, contiguous NCHW;
-// CUDA: ATen's fused kernels.
+// or bfloat16. Statistics are float64 [C] on x's device. CPU: own kernels, contiguous NCHW, and
+// channels-last for bfloat16 (ops/batch_norm_bfloat16.h); CUDA: ATen's fused kernels.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,17 +1,20 @@
 #include "models/nets/layers.h"
 
+#include "ops/batch_norm_bfloat16.h"
 #include "ops/initial_weights.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -21,6 +24,11 @@ namespace {
 // A vector's group of one channel would be normalised to nothing, one of two to signs.
 constexpr int64_t kSmallestGroup = 8;
 
+bool in_bfloat16_on_cpu(const at::Tensor& x) {
+  return x.is_cpu() && at::autocast::is_autocast_enabled(at::kCPU) &&
+         at::autocast::get_autocast_dtype(at::kCPU) == at::kBFloat16;
+}
+
 }  // namespace
 
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding)
@@ -29,6 +37,8 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
       padding_(padding) {}
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
+  if (in_bfloat16_on_cpu(x))
+    return at::conv2d(x.contiguous(at::MemoryFormat::ChannelsLast), weight, {}, stride_, padding_);
   return at::conv2d(x, weight, {}, stride_, padding_);
 }
 
@@ -58,16 +68,34 @@ Norm::Norm(int64_t channels, const NormSettings& settings, bool affine_weight, b
 }
 
 at::Tensor Norm::forward(const at::Tensor& input) {
-  // Under bf16 autocast a convolution hands over bf16; the CPU kernels normalise in float32.
-  const bool widen = input.is_cpu() && input.scalar_type() == at::kBFloat16;
-  const at::Tensor x = widen ? input.to(at::kFloat) : input;
+  if (trains_in_bfloat16(input)) return of_batch(input, {}, /*relu=*/false);
+  // Otherwise what autocast hands over in bfloat16 is normalised, and left, in float32: embeddings
+  // [N, C] go to the loss, and are small.
+  const at::Tensor x = is_cpu_bfloat16(input) ? input.to(at::kFloat) : input;
   if (!is_batch_norm()) return at::group_norm(x, groups_, weight, bias, settings_.epsilon);
-  if (!is_training())
-    return std::get<0>(at::native_batch_norm(x, weight, bias, running_mean, running_var,
-                                             /*training=*/false, 0.0, settings_.epsilon));
+  if (is_training()) return of_batch(x, {}, /*relu=*/false);
+  return std::get<0>(at::native_batch_norm(x, weight, bias, running_mean, running_var,
+                                           /*training=*/false, 0.0, settings_.epsilon));
+}
+
+at::Tensor Norm::forward_relu(const at::Tensor& x, const at::Tensor& addend) {
+  if (trains_in_bfloat16(x)) return of_batch(x, addend, /*relu=*/true);
+  const at::Tensor y = forward(x);
+  return at::relu(addend.defined() ? y + addend : y);
+}
+
+// Images in bfloat16 between convolutions, which would round a float32 result all the same.
+bool Norm::trains_in_bfloat16(const at::Tensor& x) const {
+  return is_batch_norm() && is_training() && is_cpu_bfloat16(x) && x.dim() > 2;
+}
+
+at::Tensor Norm::of_batch(const at::Tensor& x, const at::Tensor& addend, bool relu) {
   BatchStatistics statistics;
   const Communicator* communicator = settings_.kind == "sync" ? settings_.communicator : nullptr;
-  at::Tensor y = sync_batch_norm(x, weight, bias, settings_.epsilon, communicator, statistics);
+  const at::Tensor y =
+      relu ? sync_batch_norm_relu(x, addend, weight, bias, settings_.epsilon, communicator,
+                                  statistics)
+           : sync_batch_norm(x, weight, bias, settings_.epsilon, communicator, statistics);
   // Alone with no rows there is nothing to note: zeros would pull the running variance to 0.
   if (communicator || x.numel() > 0) pending_.push_back(std::move(statistics));
   return y;

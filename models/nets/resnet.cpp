@@ -6,7 +6,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/max_pool2d.h>
-#include <ATen/ops/relu.h>
 #include <c10/util/Exception.h>
 
 namespace cltrain {
@@ -39,13 +38,12 @@ class Block : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {
     at::Tensor y = x;
-    for (size_t i = 0; i < convolutions_.size(); ++i) {
-      y = norms_[i]->forward(convolutions_[i]->forward(y));
-      if (i + 1 < convolutions_.size()) y = at::relu(y);
-    }
+    for (size_t i = 0; i + 1 < convolutions_.size(); ++i)
+      y = norms_[i]->forward_relu(convolutions_[i]->forward(y));
+    y = convolutions_.back()->forward(y);
     const at::Tensor shortcut =
         shortcut_norm_ ? shortcut_norm_->forward(shortcut_convolution_->forward(x)) : x;
-    return at::relu(y + shortcut);
+    return norms_.back()->forward_relu(y, shortcut);
   }
 
  private:
@@ -103,7 +101,7 @@ class ResNet : public Encoder {
   }
 
   at::Tensor forward(const at::Tensor& images) override {
-    at::Tensor x = at::relu(stem_norm_->forward(stem_->forward(images)));
+    at::Tensor x = stem_norm_->forward_relu(stem_->forward(images));
     if (!small_stem_) x = at::max_pool2d(x, 3, 2, 1);
     for (const auto& block : blocks_) x = block->forward(x);
     return x.mean({2, 3});  // [N, feature_dim]

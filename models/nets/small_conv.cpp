@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/relu.h>
 
 namespace cltrain {
 namespace {
@@ -32,7 +31,7 @@ class SmallConv : public Encoder {
   at::Tensor forward(const at::Tensor& images) override {
     at::Tensor x = images;
     for (size_t i = 0; i < convolutions_.size(); ++i)
-      x = at::relu(norms_[i]->forward(convolutions_[i]->forward(x)));
+      x = norms_[i]->forward_relu(convolutions_[i]->forward(x));
     return x.mean({2, 3});
   }
   int64_t feature_dim() const override { return feature_dim_; }
