@@ -19,40 +19,9 @@
 // Results, types and precision as in ops/lse.h.
 #pragma once
 
-#include "dist/communicator.h"
-#include "ops/lse.h"
-
-#include <functional>
-#include <string>
-#include <vector>
-
-#include <ATen/core/Tensor.h>
+#include "dist/exchange.h"
 
 namespace cltrain {
-
-enum class Exchange { kGather, kBalanced, kRing };
-
-/// "gather", "balanced", "ring"; throws std::invalid_argument for another name.
-Exchange exchange_named(const std::string& name);
-
-/// Where the rows of a global matrix are, rank r holds rows[r] of them, in rank order; and how they
-/// travel.
-struct GlobalRows {
-  std::vector<int64_t> rows;
-  const Communicator& communicator;
-  Exchange exchange = Exchange::kGather;
-  /// Rows travel and are multiplied in bfloat16; gradients come back in their own type.
-  bool bfloat16 = false;
-
-  int64_t total() const;
-  /// Global number of rank's first row.
-  int64_t first(int rank) const;
-  int64_t first() const { return first(communicator.rank()); }
-};
-
-/// Hears "gather" when the exchange begins and "loss" when the tiles do; a ring, which does both at
-/// a time, says "loss".
-using Enter = std::function<void(const char*)>;
 
 /// z [rows[rank], D], scale a scalar tensor -> [rows[rank]] float64: the LSE of this rank's rows
 /// over the rows of all ranks, each without itself and without excluded_columns [rows[rank], 1]
@@ -61,15 +30,17 @@ at::Tensor global_self_lse(
     const at::Tensor& z, const at::Tensor& scale, const at::Tensor& excluded_columns,
     const GlobalRows& where, const Enter& enter = [](const char*) {});
 
-/// scale <x_i, y_i> of this rank's pairs, [rows[rank]] float64, of the same rounded rows as the
-/// LSEs.
-at::Tensor pair_logits(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
-                       bool bfloat16);
+/// Two views [b, D] of this rank's b images, where.rows = 2b on each rank -> [2b] float64, the
+/// first view's anchors first: the LSE as above minus scale <z_i, z_p(i)>, p(i) the other view of
+/// the image. Needs no copy of gradients that global_self_lse and a sum of positives would.
+at::Tensor global_self_contrast(
+    const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
+    const GlobalRows& where, const Enter& enter = [](const char*) {});
 
 /// x, y [rows[rank], D] -> LSEs [rows[rank]] of this rank's x over all y (rows), and of its y over
-/// all x (columns). kBalanced is refused.
+/// all x (columns); with `minus_positives`, minus scale <x_i, y_i>. kBalanced is refused.
 TwoWayLse global_two_way_lse(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale, const GlobalRows& where,
-    const Enter& enter = [](const char*) {});
+    const Enter& enter = [](const char*) {}, bool minus_positives = false);
 
 }  // namespace cltrain

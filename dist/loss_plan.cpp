@@ -60,10 +60,8 @@ LossPlan plan_nt_xent(const LossShape& shape, const ContrastSettings& settings) 
   const bool ring = settings.exchange == Exchange::kRing || alone;
   const bool balanced = settings.exchange == Exchange::kBalanced && !alone;
   LossPlan plan;
-  // Both views joined; in bfloat16 the joined rows are rounded, and each view once more for its
-  // positives.
-  plan.rows =
-      own * shape.width * (bytes.pairs && bytes.given != 2 ? 2 * bytes.computed : bytes.computed);
+  // Both views joined.
+  plan.rows = own * shape.width * bytes.computed;
   if (!ring) plan.rows += all * shape.width * bytes.computed;
   // A block travels while another is worked on; this rank's own was counted.
   if (ring) plan.rows += travelling(shape.ranks) * own * shape.width * bytes.computed;
@@ -74,7 +72,6 @@ LossPlan plan_nt_xent(const LossShape& shape, const ContrastSettings& settings) 
     const int64_t whole = all * shape.width * bytes.summed;
     plan.gradients = whole + std::max<int64_t>(0, whole + plan.gradients - plan.packed);
   }
-  plan.joining = 3 * own * shape.width * bytes.given;
   plan.tiles = tiles_of(shape, bytes);
   // Table of LSEs and gradients of all rows, and the part of it that a block needs.
   plan.sums = all * 16 + (ring ? own : all) * 16 + own * 40;
@@ -95,15 +92,14 @@ LossPlan plan_clip(const LossShape& shape, const ContrastSettings& settings) {
   const bool alone = shape.ranks == 1;
   const bool ring = settings.exchange == Exchange::kRing || alone;
   LossPlan plan;
-  // bfloat16: both sides rounded, and once more for the positives.
-  if (bytes.pairs && bytes.given != 2) plan.rows = 4 * own * shape.width * bytes.computed;
+  // Both sides rounded; without that they are the given ones.
+  if (bytes.pairs && bytes.given != 2) plan.rows = 2 * own * shape.width * bytes.computed;
   if (!ring) plan.rows += 2 * all * shape.width * bytes.computed;
   if (ring) plan.rows += travelling(shape.ranks) * own * shape.width * bytes.computed;
   plan.packed = packed_of(ring ? own : all, shape.width, bytes);
   // One rank has both gradients from one pass, in which the anchors are terms too.
   if (alone && bytes.pairs) plan.packed += own * shape.width * 2;
   plan.gradients = 2 * own * shape.width * bytes.summed;
-  plan.joining = own * shape.width * (4 * bytes.given + (bytes.pairs ? 4 : 0));
   plan.tiles = tiles_of(shape, bytes);
   plan.sums = all * 32 + (ring ? own : all) * 16 + own * 40;
   const int64_t others = all - own, element = shape.width * bytes.computed;

@@ -1,11 +1,10 @@
 // What the contrast over all ranks will need: bytes a rank at its peak and bytes on the wire,
-// without running it. Pure arithmetic that follows dist/global_lse.cpp and the CPU engine (ops/
+// without running it. Pure arithmetic that follows dist/global_*.cpp and the CPU engine (ops/
 // lse_cpu.cpp) allocation by allocation; a test holds it against measured peaks.
 #pragma once
 
 #include "dist/contrast.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include <c10/core/ScalarType.h>
@@ -25,13 +24,12 @@ struct LossShape {
 struct LossPlan {
   int64_t rows = 0;       ///< held through forward and backward: own rows and those of others
   int64_t packed = 0;     ///< copies in the layouts of the products
-  int64_t gradients = 0;  ///< with respect to the embeddings, of the LSEs
-  int64_t joining = 0;    ///< at the end: gradients of LSEs and of positives, and their sums
+  int64_t gradients = 0;  ///< with respect to the embeddings
   int64_t tiles = 0;      ///< one a thread
   int64_t sums = 0;       ///< vectors with an entry a row
   int64_t received_forward = 0, received_backward = 0;  ///< on the wire
 
-  int64_t peak() const { return std::max(rows + packed + gradients, joining) + tiles + sums; }
+  int64_t peak() const { return rows + packed + gradients + tiles + sums; }
 };
 
 /// Of global_nt_xent.

@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/native/CPUBlas.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/Allocator.h>
+#include <sys/mman.h>
 
 // LibTorch exports its BLAS; of at::native::cpublas it exports the micro-kernels only.
 extern "C" void dgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n,
@@ -38,12 +40,35 @@ void for_each_block(const Blocks& blocks, Visit&& visit) {
   });
 }
 
+// Packed operands come and go within a call. From the heap of a process that keeps what it frees
+// (dist/ world.cpp) they would leave holes that other sizes do not fit; so large ones are the
+// kernel's, and go back to it.
+constexpr int64_t kOwnPages = int64_t{1} << 20;
+
+at::Tensor zeroed_pages(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  const int64_t bytes = c10::multiply_integers(sizes) *
+                        static_cast<int64_t>(c10::elementSize(options.dtype().toScalarType()));
+  if (bytes < kOwnPages) return at::zeros(sizes, options);
+  void* pages =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, /*offset=*/0);
+  if (pages == MAP_FAILED) return at::zeros(sizes, options);
+  const auto report = [](void* at, int64_t change) {
+    if (c10::memoryProfilingEnabled())
+      c10::reportMemoryUsageToProfiler(at, change, 0, 0, c10::kCPU);
+  };
+  report(pages, bytes);
+  const auto give_back = [bytes, report](void* at) {
+    report(at, -bytes);
+    munmap(at, bytes);
+  };
+  return at::from_blob(pages, sizes, give_back, options);
+}
+
 // [D][block], or [D/2][block][2] with `pairs`.
 template <class In>
 at::Tensor transposed_blocks(const at::Tensor& rows, const Blocks& blocks, bool pairs) {
   const int64_t depth = rows.size(1), height = pairs ? even(depth) : depth;
-  at::Tensor packed = pairs ? at::zeros({blocks.blocks(), height, blocks.size}, rows.options())
-                            : at::empty({blocks.blocks(), height, blocks.size}, rows.options());
+  at::Tensor packed = zeroed_pages({blocks.blocks(), height, blocks.size}, rows.options());
   const In* in = rows.const_data_ptr<In>();
   In* out = packed.mutable_data_ptr<In>();
   const int64_t step = pairs ? 2 : 1;
@@ -60,7 +85,7 @@ at::Tensor transposed_blocks(const at::Tensor& rows, const Blocks& blocks, bool 
 // [n/2][D][2]
 at::Tensor paired_rows(const at::Tensor& rows, const Blocks& blocks) {
   const int64_t count = rows.size(0), depth = rows.size(1);
-  at::Tensor packed = at::zeros({even(count), depth}, rows.options());
+  at::Tensor packed = zeroed_pages({even(count), depth}, rows.options());
   const auto* in = rows.const_data_ptr<at::BFloat16>();
   auto* out = packed.mutable_data_ptr<at::BFloat16>();
   for_each_block(blocks, [&](int64_t block) {

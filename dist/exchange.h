@@ -1,0 +1,68 @@
+// How rows of all ranks meet: what the losses over all ranks (dist/global_lse.h) share.
+#pragma once
+
+#include "dist/communicator.h"
+#include "ops/lse.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace cltrain {
+
+enum class Exchange { kGather, kBalanced, kRing };
+
+/// "gather", "balanced", "ring"; throws std::invalid_argument for another name.
+Exchange exchange_named(const std::string& name);
+
+/// Where the rows of a global matrix are, rank r holds rows[r] of them, in rank order; and how they
+/// travel.
+struct GlobalRows {
+  std::vector<int64_t> rows;
+  const Communicator& communicator;
+  Exchange exchange = Exchange::kGather;
+  /// Rows travel and are multiplied in bfloat16; gradients come back in their own type.
+  bool bfloat16 = false;
+
+  int64_t total() const;
+  /// Global number of rank's first row.
+  int64_t first(int rank) const;
+  int64_t first() const { return first(communicator.rank()); }
+};
+
+/// Hears "gather" when the exchange begins and "loss" when the tiles do; a ring, which does both at
+/// a time, says "loss".
+using Enter = std::function<void(const char*)>;
+
+// --- for dist/global_*.cpp
+// ------------------------------------------------------------------------
+
+/// Throws on every rank unless z is [rows[rank], D] with the same D and type everywhere, and scale
+/// is above 0. Before anything travels: sizes that differ would end in a hang or in nonsense inside
+/// the collective. One small all-gather.
+void check_exchange(const at::Tensor& z, const at::Tensor& scale, const GlobalRows& where);
+
+/// z as it travels and is multiplied.
+at::Tensor compute_type(const at::Tensor& z, const GlobalRows& where);
+
+/// All rows; undefined where they come by in a ring. Collective.
+at::Tensor gathered(const at::Tensor& local, const GlobalRows& where);
+
+/// Calls visit(block, number of its first row) for rows of every rank: `all` at once if that is
+/// defined, else block by block round the ring, this rank's first; the next block travels while one
+/// is visited. Collective.
+void visit_rows(const at::Tensor& local, const at::Tensor& all, const GlobalRows& where,
+                const std::function<void(const at::Tensor& block, int64_t first)>& visit);
+
+/// Columns [rows[rank]] each of every rank -> [n, columns]. Collective.
+at::Tensor gather_columns(const std::vector<at::Tensor>& columns, const GlobalRows& where);
+
+/// LSE and gradient from two neighbouring columns of such a table.
+LseAdjoint adjoint_of(const at::Tensor& table, int64_t first_column, int64_t begin, int64_t count);
+
+/// Zeros in the shape of z, in the type that gradients are summed in.
+at::Tensor no_gradient_yet(const at::Tensor& z);
+
+}  // namespace cltrain
