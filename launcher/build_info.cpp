@@ -1,5 +1,6 @@
 #include "launcher/build_info.h"
 
+#include "ops/lse_products.h"
 #include "ops/simd.h"
 
 #include <array>
@@ -66,8 +67,9 @@ std::string version_text() {
   const std::string nccl = nccl_version();
   return "cltrain      " + version() + " (commit " + commit() + ")\n" + "LibTorch     " +
          torch_version() + "\n" + "MPI          " + mpi_version() + "\n" + "NCCL         " +
-         (nccl.empty() ? "not built in" : nccl) + "\n" + "CPU kernels  " + simd_path() + "\n" +
-         "CUDA parts   " +
+         (nccl.empty() ? "not built in" : nccl) + "\n" + "CPU kernels  " + simd_path() +
+         (has_bfloat16_products() ? ", bfloat16 products" : ", bfloat16 products in float32") +
+         "\n" + "CUDA parts   " +
          (built_with_cuda() ? "built in, unverified (off unless device=cuda)" : "not built in") +
          "\n";
 }

@@ -1,6 +1,7 @@
 #include "launcher/start_up.h"
 
 #include "launcher/build_info.h"
+#include "ops/lse_products.h"
 #include "ops/simd.h"
 
 #include <algorithm>
@@ -76,6 +77,7 @@ std::map<std::string, std::string> environment_of(const World& world) {
           {"threads", std::to_string(at::get_num_threads())},
           {"device", world.device.is_cpu() ? "cpu" : "cuda"},
           {"instruction_set", simd_path()},
+          {"bfloat16_products", has_bfloat16_products() ? "own" : "float32"},
           {"torch", torch_version()},
           {"cltrain", commit()}};
 }

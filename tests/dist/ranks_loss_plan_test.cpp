@@ -79,5 +79,19 @@ TEST(ContrastPlan, PeaksOfTheLossAreWithinFifteenPercent) {
         }
 }
 
+// CLIP's loss, 8 ranks, width 768, bfloat16: bytes a rank at 32k, 128k and 1,024k pairs. Inf-CL
+// (arXiv 2410.17243, table 1) publishes 0.18, 0.72 and 6.53 GB.
+TEST(ContrastPlan, ARingOfEightHoldsLessThanPublished) {
+  for (const auto& [pairs, gigabytes] :
+       {std::pair<int64_t, double>{32 << 10, 0.075}, {128 << 10, 0.30}, {1024 << 10, 2.4}}) {
+    const LossPlan plan =
+        plan_clip({.batch = pairs, .width = 768, .ranks = 8}, {Exchange::kRing, true});
+    EXPECT_LE(static_cast<double>(plan.peak()), gigabytes * 1e9);
+    if (world().rank == 0)
+      std::printf("ring, 8 ranks, D = 768, %lld pairs: %.3f GB a rank\n",
+                  static_cast<long long>(pairs), static_cast<double>(plan.peak()) / 1e9);
+  }
+}
+
 }  // namespace
 }  // namespace cltrain
