@@ -174,10 +174,14 @@ void Communicator::barrier() const {
   group_->barrier()->wait();
 }
 
+at::Tensor Communicator::all_gather_each(const at::Tensor& local) const {
+  return all_gather(local.unsqueeze(0), std::vector<int64_t>(size(), 1));
+}
+
 std::vector<int64_t> Communicator::all_gather_count(int64_t value) const {
   const at::Tensor local =
-      at::full({1}, value, at::TensorOptions().dtype(at::kLong).device(device_));
-  const at::Tensor all = all_gather(local, std::vector<int64_t>(size(), 1)).cpu();
+      at::full({}, value, at::TensorOptions().dtype(at::kLong).device(device_));
+  const at::Tensor all = all_gather_each(local).cpu();
   return {all.const_data_ptr<int64_t>(), all.const_data_ptr<int64_t>() + size()};
 }
 

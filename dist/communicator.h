@@ -76,6 +76,8 @@ class Communicator {
   /// as the transport works by itself: NCCL does, Open MPI moves large messages inside its calls.
   InFlight pass_on(const at::Tensor& outgoing, at::Tensor incoming) const;
 
+  /// The same shape on every rank: local [...] -> [ranks, ...].
+  at::Tensor all_gather_each(const at::Tensor& local) const;
   /// One number a rank -> all numbers in rank order.
   std::vector<int64_t> all_gather_count(int64_t value) const;
 

@@ -5,7 +5,6 @@
 #include "dist/communicator.h"
 #include "dist/global_lse.h"
 
-#include <functional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -28,15 +27,13 @@ struct ContrastSettings {
 at::Tensor global_nt_xent(
     const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
     const std::vector<int64_t>& rows, const Communicator& communicator,
-    const std::function<void(const char*)>& enter = [](const char*) {},
-    const ContrastSettings& settings = {});
+    const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
 
 /// The symmetric loss of CLIP (arXiv 2103.00020, figure 3) over the global batch: x and y
 /// [rows[rank], D] are this rank's pairs. Returns its share of the mean over 2B anchors, float64.
 at::Tensor global_clip(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
     const std::vector<int64_t>& rows, const Communicator& communicator,
-    const std::function<void(const char*)>& enter = [](const char*) {},
-    const ContrastSettings& settings = {});
+    const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
 
 }  // namespace cltrain

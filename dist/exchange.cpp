@@ -3,10 +3,8 @@
 #include <numeric>
 #include <stdexcept>
 
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 namespace cltrain {
@@ -77,11 +75,6 @@ at::Tensor gather_columns(const std::vector<at::Tensor>& columns, const GlobalRo
 LseAdjoint adjoint_of(const at::Tensor& table, int64_t first_column, int64_t begin, int64_t count) {
   const at::Tensor rows = table.narrow(0, begin, count);
   return {rows.select(1, first_column).contiguous(), rows.select(1, first_column + 1).contiguous()};
-}
-
-at::Tensor no_gradient_yet(const at::Tensor& z) {
-  const auto type = z.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return at::zeros(z.sizes(), z.options().dtype(type));
 }
 
 }  // namespace cltrain

@@ -4,8 +4,10 @@
 #include "dist/communicator.h"
 #include "ops/lse.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -36,8 +38,7 @@ struct GlobalRows {
 /// a time, says "loss".
 using Enter = std::function<void(const char*)>;
 
-// --- for dist/global_*.cpp
-// ------------------------------------------------------------------------
+// --- for dist/global_*.cpp ----------------------------------------------------------------------
 
 /// Throws on every rank unless z is [rows[rank], D] with the same D and type everywhere, and scale
 /// is above 0. Before anything travels: sizes that differ would end in a hang or in nonsense inside
@@ -62,7 +63,14 @@ at::Tensor gather_columns(const std::vector<at::Tensor>& columns, const GlobalRo
 /// LSE and gradient from two neighbouring columns of such a table.
 LseAdjoint adjoint_of(const at::Tensor& table, int64_t first_column, int64_t begin, int64_t count);
 
-/// Zeros in the shape of z, in the type that gradients are summed in.
-at::Tensor no_gradient_yet(const at::Tensor& z);
+/// Parts with the number of their first row, in the order of the rows whatever order they came in.
+template <class Part>
+std::vector<Part> in_row_order(std::vector<std::pair<int64_t, Part>> parts) {
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Part> ordered;
+  for (auto& [first, part] : parts) ordered.push_back(std::move(part));
+  return ordered;
+}
 
 }  // namespace cltrain

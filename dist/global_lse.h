@@ -1,16 +1,14 @@
 // Log-sum-exp over the rows of all ranks, with gradients, and how the rows travel for it.
 //
 //   gather    every rank holds all rows for a while: one all-gather forward. The backward pass
-//   moves
-//             two numbers a row, no gradient: each rank computes the gradient of the *total* loss
-//             with respect to its own rows, because the softmax of every other row follows from
-//             that row's LSE.
+//             moves two numbers a row, no gradient: each rank computes the gradient of the *total*
+//             loss with respect to its own rows, because the softmax of every other row follows
+//             from that row's LSE.
 //   balanced  as gather, but the tiles above the diagonal are dealt out over the ranks: two thirds
 //             of the arithmetic, for an all-gather of partial LSEs and a reduce-scatter of
 //             gradients.
 //   ring      blocks of rows travel round the ranks, once forward and once backward, while tiles
-//   are
-//             computed: a rank never holds more than three blocks.
+//             are computed: a rank never holds more than three blocks.
 // All three give the same values and gradients, to rounding. On one rank nothing travels and all
 // three make the same tiles. docs/design.md, section 4, counts operations and bytes.
 //

@@ -2,7 +2,6 @@
 #include "dist/remembered_rows.h"
 #include "ops/row_dots.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
@@ -66,8 +65,7 @@ SelfLse forward_pass(const at::Tensor& z, double factor, const at::Tensor& exclu
       found.excluded_all = where.communicator.all_gather(excluded, where.rows);
     const at::Tensor partial =
         self_lse_forward(found.all, factor, self_mask(found.excluded_all, 0), share_of(where));
-    const std::vector<int64_t> one_each(static_cast<size_t>(where.communicator.size()), 1);
-    const at::Tensor parts = where.communicator.all_gather(partial.unsqueeze(0), one_each);
+    const at::Tensor parts = where.communicator.all_gather_each(partial);
     found.lse = combine_lse(parts).narrow(0, where.first(), z.size(0)).contiguous();
   } else {
     // Parts in the order of the ranks, whatever order they came in.
@@ -81,10 +79,7 @@ SelfLse forward_pass(const at::Tensor& z, double factor, const at::Tensor& exclu
                            LseDirections::kRows)
                            .rows);
     });
-    std::stable_sort(parts.begin(), parts.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<at::Tensor> ordered;
-    for (const auto& [first, part] : parts) ordered.push_back(part);
+    const std::vector<at::Tensor> ordered = in_row_order(std::move(parts));
     found.lse = ordered.size() == 1 ? ordered[0] : combine_lse(at::stack(ordered));
   }
   return found;
@@ -103,7 +98,7 @@ at::Tensor backward_pass(const SelfLse& of, const at::Tensor& up, double factor,
     gradient = where.communicator.reduce_scatter_sum(whole, where.rows);
   } else {
     const LseAdjoint own = adjoint_of(table, 0, where.first(), z.size(0));
-    gradient = no_gradient_yet(z);
+    gradient = zero_gradient(z);
     visit_rows(z, of.all, where, [&](const at::Tensor& block, int64_t first) {
       if (is_own(where, block, first))
         self_lse_backward(z, factor, self_mask(of.excluded, first), own, {}, gradient);

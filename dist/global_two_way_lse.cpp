@@ -2,7 +2,6 @@
 #include "dist/remembered_rows.h"
 #include "ops/row_dots.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
@@ -30,16 +29,12 @@ struct TwoWay : Function<TwoWay> {
     visit_rows(y, all_y, *where, [&](const at::Tensor& block, int64_t first) {
       parts.emplace_back(first, lse_forward({x, block, factor, {}}, LseDirections::kBoth));
     });
-    std::stable_sort(parts.begin(), parts.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
     std::vector<at::Tensor> rows, columns;
-    for (const auto& [first, part] : parts) {
+    for (const TwoWayLse& part : in_row_order(std::move(parts))) {
       rows.push_back(part.rows);
       columns.push_back(part.columns);
     }
-    const std::vector<int64_t> one_each(static_cast<size_t>(where->communicator.size()), 1);
-    const at::Tensor by_rank =
-        where->communicator.all_gather(at::cat(columns).unsqueeze(0), one_each);  // [R, n]
+    const at::Tensor by_rank = where->communicator.all_gather_each(at::cat(columns));  // [R, n]
     const at::Tensor row_lse = rows.size() == 1 ? rows[0] : combine_lse(at::stack(rows));
     const at::Tensor column_lse =
         combine_lse(by_rank).narrow(0, where->first(), y.size(0)).contiguous();
@@ -65,7 +60,7 @@ struct TwoWay : Function<TwoWay> {
       found = lse_backward({x, y, factor, {}}, own_x, own_y, true, true);
     } else {
       // One product more than with a reduce-scatter of gradients, and none of its traffic.
-      found = {no_gradient_yet(x), no_gradient_yet(y)};
+      found = {zero_gradient(x), zero_gradient(y)};
       visit_rows(y, saved[5], where, [&](const at::Tensor& block, int64_t first) {
         lse_backward({x, block, factor, {}}, own_x, adjoint_of(table, 2, first, block.size(0)),
                      true, false, {found.anchors, {}});

@@ -1,6 +1,6 @@
 #include "dist/loss_plan.h"
 
-#include "ops/lse_schedule.h"
+#include "ops/lse_tile.h"
 
 #include <algorithm>
 
@@ -38,7 +38,7 @@ int64_t in_blocks(int64_t rows) {
 
 // The tile of logits with its transposed weights, and for bfloat16 the weights beside the logits.
 int64_t tiles_of(const LossShape& shape, const Bytes& bytes) {
-  const int64_t elements = 64 * 256;
+  const int64_t elements = kTileRows * kTileColumns;
   const int64_t weights = bytes.pairs ? 2 * elements * 2 : elements * bytes.computed;
   return shape.threads * (elements * bytes.summed + weights);
 }

@@ -3,8 +3,8 @@
 // Contract. Every rank of the group issues the same collectives in the same order. Each runs to its
 // end inside the call, on the calling thread and in place: Open MPI progresses only inside its
 // calls, so nothing would overlap anyway; the returned Work is complete. Only send and recv return
-// before they are done. Different groups hold
-// duplicated MPI communicators and may be used from different threads (MPI_THREAD_MULTIPLE).
+// before they are done. Different groups hold duplicated MPI communicators and may be used from
+// different threads (MPI_THREAD_MULTIPLE).
 // Tensors: contiguous, on the CPU; float32, float64, int32, int64 and uint8 are summed and
 // maximised, any type is gathered and broadcast. Results have the same bits on every rank. Errors:
 // a failing or too long call throws or ends the rank naming operation, group, sequence number and

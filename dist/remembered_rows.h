@@ -3,7 +3,6 @@
 
 #include "dist/exchange.h"
 
-#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace cltrain {
@@ -25,10 +24,6 @@ inline GlobalRows remembered_rows(torch::autograd::AutogradContext* context) {
   return {context->saved_data["rows"].toIntVector(),
           *reinterpret_cast<const Communicator*>(context->saved_data["communicator"].toInt()),
           static_cast<Exchange>(context->saved_data["exchange"].toInt())};
-}
-
-inline at::Tensor scalar_like(double value, const at::Tensor& scale) {
-  return at::full(scale.sizes(), value, scale.options());
 }
 
 }  // namespace cltrain

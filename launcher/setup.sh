@@ -181,51 +181,56 @@ install_torch() {
       "see pip's message above; check the network and free space, then run this script again"
 }
 
-# install_peers: what tests and benchmarks compare with (tests/requirements.txt), once for all clones.
-# Sets peers_folder.
-install_peers() {
-  local requirements=tests/requirements.txt version
-  version=$(grep -v '^#' "$requirements" | sha256sum | cut -c 1-12)
-  peers_folder=$CLTRAIN_CACHE/python-peers-$version
+# install_python_packages WHAT REQUIREMENTS FOLDER COMMAND: fills FOLDER (once for all clones) by
+# COMMAND FOLDER.tmp, which fetches the packages of the file REQUIREMENTS.
+install_python_packages() {
+  local what=$1 requirements=$2 folder=$3 fetch=$4
   mkdir -p "$CLTRAIN_CACHE"
-  [ ! -d "$peers_folder" ] || return 0
-  echo "Python packages that the tests compare with go to $peers_folder"
+  [ ! -d "$folder" ] || return 0
+  echo "Python packages that $what with go to $folder"
   (
     flock 9 || exit 1  # another clone may be fetching the same
-    [ ! -d "$peers_folder" ] || exit 0
-    rm -rf "$peers_folder.tmp"
-    # torchvision's one dependency that matters is the torch that is there already.
-    show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --target "$peers_folder.tmp" \
-      --no-deps "$(grep '^torchvision' "$requirements")" &&
-      grep -v '^torchvision' "$requirements" >"$peers_folder.tmp/requirements.txt" &&
-      show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --target "$peers_folder.tmp" \
-        -r "$peers_folder.tmp/requirements.txt" &&
-      mv "$peers_folder.tmp" "$peers_folder"
+    [ ! -d "$folder" ] || exit 0
+    rm -rf "$folder.tmp"
+    "$fetch" "$requirements" "$folder.tmp" && mv "$folder.tmp" "$folder"
   ) 9>"$CLTRAIN_CACHE/peers.lock" ||
     fail "pip could not fetch the packages of $requirements" \
       "see pip's message above; check the network and free space, then run this script again"
 }
 
-# install_bench_peers: what only bench/run.sh ntxent needs (bench/requirements.txt), once for all
-# clones. Sets bench_peers_folder.
+# packages_version REQUIREMENTS: changes when the packages do.
+packages_version() {
+  grep -v '^#' "$1" | sha256sum | cut -c 1-12
+}
+
+pip_install() {
+  show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q "$@"
+}
+
+fetch_peers() {
+  # torchvision's one dependency that matters is the torch that is there already.
+  pip_install --target "$2" --no-deps "$(grep '^torchvision' "$1")" &&
+    grep -v '^torchvision' "$1" >"$2/requirements.txt" &&
+    pip_install --target "$2" -r "$2/requirements.txt"
+}
+
+# No dependencies: the file lists all that is not among the tests' peers.
+fetch_bench_peers() {
+  pip_install --target "$2" --no-deps -r "$1"
+}
+
+# install_peers: what tests and benchmarks compare with (tests/requirements.txt). Sets peers_folder.
+install_peers() {
+  peers_folder=$CLTRAIN_CACHE/python-peers-$(packages_version tests/requirements.txt)
+  install_python_packages "the tests compare" tests/requirements.txt "$peers_folder" fetch_peers
+}
+
+# install_bench_peers: what only bench/run.sh ntxent needs (bench/requirements.txt). Sets
+# bench_peers_folder.
 install_bench_peers() {
-  local requirements=bench/requirements.txt version
-  version=$(grep -v '^#' "$requirements" | sha256sum | cut -c 1-12)
-  bench_peers_folder=$CLTRAIN_CACHE/python-bench-peers-$version
-  mkdir -p "$CLTRAIN_CACHE"
-  [ ! -d "$bench_peers_folder" ] || return 0
-  echo "Python packages that this benchmark compares with go to $bench_peers_folder"
-  (
-    flock 9 || exit 1  # another clone may be fetching the same
-    [ ! -d "$bench_peers_folder" ] || exit 0
-    rm -rf "$bench_peers_folder.tmp"
-    # No dependencies: the file lists all that is not among the tests' peers.
-    show env PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q \
-      --target "$bench_peers_folder.tmp" --no-deps -r "$requirements" &&
-      mv "$bench_peers_folder.tmp" "$bench_peers_folder"
-  ) 9>"$CLTRAIN_CACHE/bench-peers.lock" ||
-    fail "pip could not fetch the packages of $requirements" \
-      "see pip's message above; check the network and free space, then run this script again"
+  bench_peers_folder=$CLTRAIN_CACHE/python-bench-peers-$(packages_version bench/requirements.txt)
+  install_python_packages "this benchmark compares" bench/requirements.txt "$bench_peers_folder" \
+    fetch_bench_peers
 }
 
 # --- build ----------------------------------------------------------------------------------------

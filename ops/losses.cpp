@@ -2,13 +2,10 @@
 
 #include "ops/row_lse.h"
 
-#include <tuple>
-
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_unique2.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
@@ -23,7 +20,7 @@ void check_pairs(const at::Tensor& x, const at::Tensor& y) {
 
 /// scale <x_i, y_i>, [B] float64.
 at::Tensor positives(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale) {
-  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = sum_type(x);
   return scale.to(at::kDouble) * (x.to(type) * y.to(type)).sum({1}, /*keepdim=*/false, at::kDouble);
 }
 

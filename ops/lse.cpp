@@ -5,7 +5,7 @@
 #include "ops/row_dots.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -70,16 +70,10 @@ at::Tensor nothing_allowed(const at::Tensor& rows) {
                   rows.options().dtype(at::kDouble));
 }
 
-at::Tensor no_gradient(const at::Tensor& rows) {
-  const auto type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return at::zeros(rows.sizes(), rows.options().dtype(type));
-}
-
 void check_output(const at::Tensor& into, const at::Tensor& rows) {
   if (!into.defined()) return;
   TORCH_CHECK(
-      into.sizes() == rows.sizes() && into.is_contiguous() &&
-          into.scalar_type() == (rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
+      into.sizes() == rows.sizes() && into.is_contiguous() && into.scalar_type() == sum_type(rows),
       "a gradient to add to: received ", into.scalar_type(), " ", into.sizes(),
       "; allowed is a contiguous float32 (of float64: float64) ", rows.sizes());
 }
@@ -112,8 +106,8 @@ LseGradients lse_backward(const LseProblem& unchecked, const LseAdjoint& rows,
   check_output(into.candidates, problem.candidates);
   if (is_empty(problem))
     return {
-        want_anchors ? added(no_gradient(problem.anchors), into.anchors) : at::Tensor(),
-        want_candidates ? added(no_gradient(problem.candidates), into.candidates) : at::Tensor()};
+        want_anchors ? added(zero_gradient(problem.anchors), into.anchors) : at::Tensor(),
+        want_candidates ? added(zero_gradient(problem.candidates), into.candidates) : at::Tensor()};
   if (problem.anchors.is_cpu())
     return lse_backward_cpu(problem, rows, columns, want_anchors, want_candidates,
                             /*self=*/false, {}, into);
@@ -126,6 +120,18 @@ double scale_gradient(const at::Tensor& anchors, const at::Tensor& anchor_gradie
   if (anchors.numel() == 0) return 0;
   const c10::NoGradGuard no_grad;
   return row_dots(anchors, anchor_gradient).sum().item<double>() / scale;
+}
+
+at::Tensor scalar_like(double value, const at::Tensor& scalar) {
+  return at::full(scalar.sizes(), value, scalar.options());
+}
+
+at::ScalarType sum_type(const at::Tensor& rows) {
+  return rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+at::Tensor zero_gradient(const at::Tensor& rows) {
+  return at::zeros(rows.sizes(), rows.options().dtype(sum_type(rows)));
 }
 
 at::Tensor self_lse_forward(const at::Tensor& z, double scale, const LseMask& mask,
@@ -143,7 +149,7 @@ at::Tensor self_lse_backward(const at::Tensor& z, double scale, const LseMask& m
   const LseProblem problem = checked({z, z, scale, mask});
   check_adjoint(rows, problem.anchors.size(0));
   check_output(into, problem.anchors);
-  if (is_empty(problem)) return added(no_gradient(problem.anchors), into);
+  if (is_empty(problem)) return added(zero_gradient(problem.anchors), into);
   if (z.is_cpu())
     return lse_backward_cpu(problem, rows, {}, /*want_anchors=*/true, /*want_candidates=*/true,
                             /*self=*/true, share, {into, {}})

@@ -71,6 +71,14 @@ LseGradients lse_backward(const LseProblem& problem, const LseAdjoint& rows,
 
 /// d loss / d scale = sum_i <a_i, dL/da_i> / scale: no further pass over the logits.
 double scale_gradient(const at::Tensor& anchors, const at::Tensor& anchor_gradient, double scale);
+/// A number as the gradient of `scalar`, in its shape and type.
+at::Tensor scalar_like(double value, const at::Tensor& scalar);
+
+/// What products of these rows are summed in, and gradients with respect to them come in: float64
+/// for float64, else float32.
+at::ScalarType sum_type(const at::Tensor& rows);
+/// Zeros in the shape of `rows`, in that type.
+at::Tensor zero_gradient(const at::Tensor& rows);
 
 // --- anchors that are their own candidates
 // -------------------------------------------------------- Row i never sees itself. Only tiles on

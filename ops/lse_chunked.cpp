@@ -38,13 +38,9 @@ std::vector<Rows> chunks(const LseProblem& problem, TileShare share = {}) {
   return found;
 }
 
-at::ScalarType accumulator(const at::Tensor& rows) {
-  return rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 // Products of bfloat16 accumulate in float32 and must stay so: the values are widened first.
 at::Tensor wide(const at::Tensor& rows) {
-  return rows.to(accumulator(rows));
+  return rows.to(sum_type(rows));
 }
 
 /// scale * <a_i, c_j> of a chunk, -inf where the mask says so. [count, K]
@@ -109,9 +105,8 @@ LseGradients lse_backward_chunked(const LseProblem& problem, const LseAdjoint& r
                                   bool want_candidates) {
   const at::Tensor candidates = wide(problem.candidates);
   LseGradients found;
-  const auto options = problem.anchors.options().dtype(accumulator(problem.anchors));
-  if (want_anchors) found.anchors = at::zeros(problem.anchors.sizes(), options);
-  if (want_candidates) found.candidates = at::zeros(problem.candidates.sizes(), options);
+  if (want_anchors) found.anchors = zero_gradient(problem.anchors);
+  if (want_candidates) found.candidates = zero_gradient(problem.candidates);
   for (const Rows rows : chunks(problem)) {
     const at::Tensor s = logits(problem, candidates, rows, /*self=*/false);
     at::Tensor p = at::zeros_like(s);
@@ -137,7 +132,7 @@ at::Tensor self_lse_forward_chunked(const LseProblem& problem, TileShare share) 
 at::Tensor self_lse_backward_chunked(const LseProblem& problem, const LseAdjoint& adjoint,
                                      TileShare share) {
   const at::Tensor candidates = wide(problem.candidates);
-  at::Tensor found = at::zeros(problem.anchors.sizes(), candidates.options());
+  at::Tensor found = zero_gradient(problem.anchors);
   for (const Rows rows : chunks(problem, share)) {
     const at::Tensor s = logits(problem, candidates, rows, /*self=*/true);
     // The mask is symmetric: what row i gives to j, column i takes from it.

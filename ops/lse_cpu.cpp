@@ -23,7 +23,6 @@
 namespace cltrain {
 namespace {
 
-constexpr int64_t kTileRows = 64;
 // One exponential serves both directions while e^-80 is still a normal float: base 2.
 constexpr double kSharedRange = 80 * std::numbers::log2e;
 constexpr double kLargestExponent = 126;
@@ -203,7 +202,7 @@ class Engine {
 
   // The tile of rows first .. first + count - 1 and the columns of `block`, masked and filled up.
   Tile<Real> logits(int64_t first, int64_t count, int64_t block, Scratch& scratch) {
-    scratch.s.resize(kTileRows * 256);
+    scratch.s.resize(kTileRows * kTileColumns);
     const int64_t width = column_blocks().rows(block);
     const Tile<Real> tile{scratch.s.data(), count, width, padded(width)};
     anchors_.similarities(first, count, columns(), block, tile.s, tile.stride);
@@ -247,9 +246,9 @@ class Engine {
   void sums_of(BlockPair pair, std::vector<Sum>& rows, std::vector<Sum>* columns,
                Scratch& scratch) {
     scratch.row_sums.resize(kTileRows);
-    scratch.column_sums.resize(256);
+    scratch.column_sums.resize(kTileColumns);
     scratch.row_references.resize(kTileRows);
-    scratch.column_references.resize(256);
+    scratch.column_references.resize(kTileColumns);
     const int64_t begin = row_blocks_.begin(pair.row), end = begin + row_blocks_.rows(pair.row);
     const int64_t column_begin = column_blocks().begin(pair.column);
     for (int64_t first = begin; first < end; first += kTileRows) {
@@ -278,14 +277,14 @@ class Engine {
     if (self_ && pair.row == pair.column) candidates = nullptr;
     scratch.row_factor.assign(kTileRows, 0);
     scratch.row_reference.assign(kTileRows, 0);
-    scratch.column_factor.assign(256, 0);
-    scratch.column_reference.assign(256, 0);
+    scratch.column_factor.assign(kTileColumns, 0);
+    scratch.column_reference.assign(kTileColumns, 0);
     In* weights = nullptr;
     if constexpr (std::is_same_v<In, at::BFloat16>) {
-      scratch.weights.resize(kTileRows * 256);
+      scratch.weights.resize(kTileRows * kTileColumns);
       weights = scratch.weights.data();
     }
-    if (candidates) scratch.transposed.resize(256 * kTileRows);
+    if (candidates) scratch.transposed.resize(kTileColumns * kTileRows);
     const int64_t begin = row_blocks_.begin(pair.row), end = begin + row_blocks_.rows(pair.row);
     const int64_t column_begin = column_blocks().begin(pair.column);
     for (int64_t first = begin; first < end; first += kTileRows) {

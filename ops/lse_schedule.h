@@ -17,13 +17,15 @@
 
 namespace cltrain {
 
+inline constexpr int64_t kLargestBlock = 256;
+
 /// Rows 0 .. count - 1 in blocks. Their size depends on the count alone: small problems still have
 /// enough blocks for many threads.
 struct Blocks {
   int64_t count = 0, size = 0;
 
   explicit Blocks(int64_t rows)
-      : count(rows), size(std::clamp<int64_t>((rows / 16 + 31) / 32 * 32, 32, 256)) {}
+      : count(rows), size(std::clamp<int64_t>((rows / 16 + 31) / 32 * 32, 32, kLargestBlock)) {}
   int64_t blocks() const { return (count + size - 1) / size; }
   int64_t begin(int64_t block) const { return block * size; }
   int64_t rows(int64_t block) const { return std::min(size, count - block * size); }

@@ -116,8 +116,6 @@ template <class Real>
   return lanes[0];
 }
 
-constexpr int64_t kWidest = 256;  // columns of a tile
-
 template <class Real>
 [[gnu::always_inline]] inline LogitRange<Real> range(const Tile<Real>& tile) {
   LogitRange<Real> found{std::numeric_limits<Real>::infinity(),
@@ -139,7 +137,7 @@ template <class Real, bool kColumns>
                                                double* column_sums) {
   using Vector = typename Lanes<Real>::Vector;
   constexpr int kCount = Lanes<Real>::kCount;
-  Vector columns[kWidest / kCount] = {};
+  Vector columns[kTileColumns / kCount] = {};
   for (int64_t row = 0; row < tile.rows; ++row) {
     const Real* s = tile.s + row * tile.stride;
     Vector sum = {};

@@ -6,6 +6,8 @@
 // x = s * (high + low) - reference, where high + low = scale * log2(e) to twice the precision.
 #pragma once
 
+#include "ops/lse_schedule.h"
+
 #include <cstdint>
 
 #include <c10/util/BFloat16.h>
@@ -13,6 +15,8 @@
 namespace cltrain {
 
 inline constexpr int64_t kTileLanes = 16;
+/// Most rows and columns of a tile: a part of a block of rows against a block of columns.
+inline constexpr int64_t kTileRows = 64, kTileColumns = kLargestBlock;
 /// Of a pair that is not allowed: its exponential is 0 at any scale below 1e7.
 inline constexpr float kMaskedProduct = -1e30F;
 

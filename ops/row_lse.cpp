@@ -1,9 +1,6 @@
 #include "ops/row_lse.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace cltrain {
@@ -20,10 +17,6 @@ variable_list tensors_of(const LseMask& mask) {
 
 LseMask mask_of(const variable_list& saved, size_t first, int64_t labels) {
   return {saved[first], static_cast<LseMask::Labels>(labels), saved[first + 1], saved[first + 2]};
-}
-
-at::Tensor as_scale_gradient(double value, const at::Tensor& scale) {
-  return at::full(scale.sizes(), value, scale.options());
 }
 
 // A direction that the loss did not use has no gradient.
@@ -60,7 +53,7 @@ struct TwoWay : Function<TwoWay> {
     if (context->needs_input_grad(0)) result[0] = found.anchors.to(saved[0].scalar_type());
     if (context->needs_input_grad(1)) result[1] = found.candidates.to(saved[1].scalar_type());
     if (wants_scale)
-      result[2] = as_scale_gradient(scale_gradient(saved[0], found.anchors, scale), saved[2]);
+      result[2] = scalar_like(scale_gradient(saved[0], found.anchors, scale), saved[2]);
     return result;
   }
 };
@@ -86,7 +79,7 @@ struct Self : Function<Self> {
     result[0] = gradient.to(saved[0].scalar_type());
     // Every pair of rows is in the gradient of both.
     if (context->needs_input_grad(1))
-      result[1] = as_scale_gradient(scale_gradient(saved[0], gradient, scale) / 2, saved[1]);
+      result[1] = scalar_like(scale_gradient(saved[0], gradient, scale) / 2, saved[1]);
     return result;
   }
 };

@@ -88,12 +88,12 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
   const int64_t image = 2 * 3 * augment.size * augment.size;  // both views
   plan.views = plan.rows * image * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
   plan.embeddings = plan.rows * 2 * model.model.head_out * element * 2;
-  plan.loss = plan_nt_xent({.batch = batch,
-                            .width = model.model.head_out,
-                            .ranks = ranks,
-                            .threads = threads,
-                            .embeddings = type},
-                           contrast_settings(model.loss));
+  plan.loss_shape = {.batch = batch,
+                     .width = model.model.head_out,
+                     .ranks = ranks,
+                     .threads = threads,
+                     .embeddings = type};
+  plan.loss = plan_nt_xent(plan.loss_shape, contrast_settings(model.loss));
   // A ring all-reduce moves each byte twice, but for a rank's own part.
   plan.received_gradients = 2 * plan.gradients * (ranks - 1) / ranks;
   return plan;

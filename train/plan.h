@@ -22,6 +22,7 @@ struct StepPlan {
   int64_t activations_per_image = 0;                     ///< both views
   int64_t views = 0;       ///< bytes of prepared images, with those ahead of the step
   int64_t embeddings = 0;  ///< bytes of the whole batch's embeddings and their gradients
+  LossShape loss_shape;
   LossPlan loss;
   int64_t received_gradients = 0;  ///< bytes of the sum of gradients on the wire
 

@@ -178,8 +178,7 @@ Trainer::Verdict Trainer::agree(const at::Tensor& share, double gradient_norm, c
                   batch.replaced.empty() ? 0.0 : 1.0, work_.take_busy_seconds()},
                  at::TensorOptions().dtype(at::kDouble));
   const Communicator& control = *parts_.communicators.control;
-  const at::Tensor all =
-      control.all_gather(mine.view({1, kColumns}), std::vector<int64_t>(control.size(), 1));
+  const at::Tensor all = control.all_gather_each(mine);
   work_.take_busy_seconds();  // what this exchange took is nobody's work
   Verdict verdict;
   double slowest = -1, total = 0;

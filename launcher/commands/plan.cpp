@@ -50,11 +50,9 @@ class PlanCommand : public Command {
       const auto method =
           make_method(options.method, static_cast<uint64_t>(options.train.run.seed), *alone.loss);
       move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
-      const auto planned = [&](const MethodOptions& model) {
-        return plan_step(*method, model, options.train, options.data, options.augment,
-                         static_cast<int>(ranks_), static_cast<int>(threads_), alone);
-      };
-      print(options, planned(options.method));
+      print(options,
+            plan_step(*method, options.method, options.train, options.data, options.augment,
+                      static_cast<int>(ranks_), static_cast<int>(threads_), alone));
     }
     close_world(world);
     return kDone;
@@ -88,7 +86,7 @@ class PlanCommand : public Command {
     for (const char* exchange : {"gather", "balanced", "ring"}) {
       LossOptions loss = options.method.loss;
       loss.exchange = exchange;
-      const LossPlan other = plan_nt_xent(shape_of(options), contrast_settings(loss));
+      const LossPlan other = plan_nt_xent(plan.loss_shape, contrast_settings(loss));
       line(exchange, other.peak(),
            "received: forward " + megabytes(other.received_forward) + ", backward " +
                megabytes(other.received_backward) +
@@ -99,14 +97,6 @@ class PlanCommand : public Command {
     line("gradients", plan.received_gradients, "sum over ranks");
     if (norm == "sync")
       std::printf("  and the statistics of sync batch norm, a few kB a layer and chunk\n");
-  }
-
-  LossShape shape_of(const Options& options) const {
-    return {.batch = options.train.train.global_batch,
-            .width = options.method.model.head_out,
-            .ranks = static_cast<int>(ranks_),
-            .threads = static_cast<int>(threads_),
-            .embeddings = scalar_type_of(options.train.run)};
   }
 
   RunChoice choice_;

@@ -126,4 +126,12 @@ void expect_same_state(const std::map<std::string, at::Tensor>& a,
         << name;
 }
 
+void expect_same_bits_on_every_rank(const std::map<std::string, at::Tensor>& state) {
+  for (const auto& [name, tensor] : state) {
+    at::Tensor first = tensor.contiguous().clone();
+    all_ranks().control->broadcast(first, 0);
+    EXPECT_TRUE(tensor.equal(first)) << name;
+  }
+}
+
 }  // namespace cltrain::testing

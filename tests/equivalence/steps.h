@@ -52,4 +52,7 @@ void expect_same_gradients(const std::map<std::string, at::Tensor>& a,
 void expect_same_state(const std::map<std::string, at::Tensor>& a,
                        const std::map<std::string, at::Tensor>& b, double tolerance);
 
+/// Fails for every tensor of which a rank holds other bits than rank 0. Collective.
+void expect_same_bits_on_every_rank(const std::map<std::string, at::Tensor>& state);
+
 }  // namespace cltrain::testing

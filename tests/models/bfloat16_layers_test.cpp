@@ -4,6 +4,7 @@
 #include "models/nets/projection_head.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
+#include "tests/models/values.h"
 #include "train/autocast.h"
 
 #include <map>
@@ -21,9 +22,7 @@ namespace {
 const NormSettings kLocal{.kind = "local"};
 
 at::Tensor values(at::IntArrayRef shape, double phase, at::ScalarType type = at::kFloat) {
-  int64_t count = 1;
-  for (const int64_t extent : shape) count *= extent;
-  return (at::arange(count, at::kDouble) * 0.77 + phase).sin().to(type).view(shape);
+  return testing::values(shape, phase, type);
 }
 
 double largest(const at::Tensor& tensor) {

@@ -5,6 +5,7 @@
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
 #include "ops/initial_weights.h"
+#include "tests/models/values.h"
 
 #include <cmath>
 #include <memory>
@@ -20,9 +21,7 @@ namespace {
 const NormSettings kLocal{.kind = "local"};
 
 at::Tensor values(at::IntArrayRef shape, double phase, at::ScalarType type = at::kDouble) {
-  int64_t count = 1;
-  for (const int64_t extent : shape) count *= extent;
-  return (at::arange(count, at::kDouble) * 0.77 + phase).sin().to(type).view(shape);
+  return testing::values(shape, phase, type);
 }
 
 double largest_difference(const at::Tensor& a, const at::Tensor& b) {

@@ -3,6 +3,7 @@
 #include "ops/losses.h"
 
 #include "tests/support/dense_losses.h"
+#include "tests/support/error_text.h"
 
 #include <algorithm>
 #include <cmath>
@@ -301,32 +302,27 @@ TEST(LossesBfloat16, ValuesAreThoseOfTheRoundedEmbeddings) {
 }
 
 TEST(LossesErrors, SayWhatIsWrong) {
-  const auto error = [](auto&& call) -> std::string {
-    try {
-      call();
-    } catch (const c10::Error& error) {
-      return error.what_without_backtrace();
-    }
-    return "nothing thrown";
-  };
   const at::Tensor x = at::ones({4, 3}), y = at::ones({5, 3}), scale = at::ones({});
   const std::vector<std::function<void()>> calls{
       [&] { nt_xent_rows(x, y, scale); }, [&] { dcl_rows(x, y, scale); },
       [&] { graphcl_rows(x, y, scale); }, [&] { clip_rows(x, y, scale); },
       [&] { info_nce_rows(x, y, x, scale); }};
   for (const auto& call : calls) {
-    const std::string text = error(call);
+    const std::string text = testing::error_text(call);
     EXPECT_NE(text.find("[4, 3]"), std::string::npos) << text;
     EXPECT_NE(text.find("[5, 3]"), std::string::npos) << text;
   }
   const std::string labels =
-      error([&] { supcon_rows(x, at::arange(7), scale, SupConForm::kMeanOfLogs); });
+      testing::error_text([&] { supcon_rows(x, at::arange(7), scale, SupConForm::kMeanOfLogs); });
   EXPECT_NE(labels.find("7 labels for 4 rows"), std::string::npos) << labels;
-  const std::string width = error([&] { info_nce_rows(x, x, at::ones({9, 2}), scale); });
+  const std::string width = testing::error_text([&] {
+    info_nce_rows(x, x, at::ones({9, 2}), scale);
+  });
   EXPECT_NE(width.find("width 3"), std::string::npos) << width;
-  const std::string weight = error([&] { info_nce_rows(x, x, y, scale, at::ones({4})); });
+  const std::string weight =
+      testing::error_text([&] { info_nce_rows(x, x, y, scale, at::ones({4})); });
   EXPECT_NE(weight.find("candidate_weight"), std::string::npos) << weight;
-  const std::string cold = error([&] { nt_xent_rows(x, x, at::full({}, -1.0)); });
+  const std::string cold = testing::error_text([&] { nt_xent_rows(x, x, at::full({}, -1.0)); });
   EXPECT_NE(cold.find("temperature"), std::string::npos) << cold;
 }
 
