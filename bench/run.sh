@@ -6,6 +6,7 @@
 #   knn         50,000 x 10,000 nearest neighbours, beside faiss in Python
 #   probe       the linear probe, beside a loop in torch and scikit-learn
 #   health      what monitoring costs, beside none
+#   queue       a step on MoCo's queue at 1, 2 and 4 ranks, beside a replicated queue
 #   ntxent      the loss, time and memory, beside lightly, solo-learn's formula and plain loops
 # Needs what ./test.sh has set up. The machine should be idle.
 set -euo pipefail
@@ -13,12 +14,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=../launcher/setup.sh
 source launcher/setup.sh
 
-[ $# -gt 0 ] || set -- views fashion cifar knn probe health ntxent
+[ $# -gt 0 ] || set -- views fashion cifar knn probe health queue ntxent
 install_torch tests
 install_peers
 build_program tests
 allow_mpi_as_root
-show cmake --build build -j "$(build_jobs)" --target views_bench eval_bench ntxent
+show cmake --build build -j "$(build_jobs)" --target views_bench eval_bench queue_bench ntxent
 export PYTHONPATH=$peers_folder:$torch_folder
 for name in "$@"; do
   phase "$name"
@@ -32,12 +33,17 @@ for name in "$@"; do
     knn) show "$python" bench/knn.py build/bin/eval_bench --rounds 3 ;;
     probe) show "$python" bench/linear_probe.py build/bin/eval_bench --rounds 3 ;;
     health) show "$python" bench/health_overhead.py ;;
+    queue)
+      for ranks in 1 2 4; do
+        show mpirun --oversubscribe --bind-to none -n "$ranks" build/bin/queue_bench
+      done
+      ;;
     ntxent)
       install_bench_peers
       show env "PYTHONPATH=$bench_peers_folder:$PYTHONPATH" build/bench/ntxent \
         --json build/ntxent.jsonl --plot build/ntxent.png
       ;;
-    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health ntxent" ;;
+    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health queue ntxent" ;;
   esac
 done
 end_phase

@@ -3,7 +3,6 @@
 #include "ops/keyed_random.h"
 
 #include <algorithm>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,20 +13,8 @@ std::vector<int64_t> epoch_order(uint64_t seed, int64_t epoch, int64_t size) {
   if (epoch < 0 || size < 0)
     throw std::invalid_argument("epoch_order: epoch " + std::to_string(epoch) + ", size " +
                                 std::to_string(size) + "; allowed: 0 or more");
-  std::vector<int64_t> order(static_cast<size_t>(size));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  KeyedStream stream(random_key(seed, Purpose::kEpochOrder, static_cast<uint64_t>(epoch)), 0, 0, 0);
-  for (size_t left = order.size(); left > 1; --left)
-    std::swap(order[left - 1], order[stream.below(left)]);
-  return order;
-}
-
-RowRange rank_share(int64_t rows, int rank, int world_size) {
-  if (rows < 0 || world_size < 1 || rank < 0 || rank >= world_size)
-    throw std::invalid_argument("rank_share: rank " + std::to_string(rank) + " of " +
-                                std::to_string(world_size) + ", " + std::to_string(rows) +
-                                " rows; allowed: ranks 0 to world size - 1, rows >= 0");
-  return {rank * rows / world_size, (rank + 1) * rows / world_size};
+  return keyed_permutation(random_key(seed, Purpose::kEpochOrder, static_cast<uint64_t>(epoch)),
+                           size);
 }
 
 std::vector<int64_t> BatchCut::chunk_rows(int64_t chunk) const {

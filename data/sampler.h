@@ -2,6 +2,8 @@
 // arguments, the same on every rank; any thread.
 #pragma once
 
+#include "ops/row_range.h"
+
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -11,16 +13,6 @@ namespace cltrain {
 /// The positions 0 .. size - 1 in the order of one epoch: a Fisher-Yates shuffle with keyed draws
 /// (ops/keyed_random.h, Purpose::kEpochOrder), every order equally likely. Requires size <= 2^32.
 std::vector<int64_t> epoch_order(uint64_t seed, int64_t epoch, int64_t size);
-
-/// Rows begin .. end - 1; may be empty.
-struct RowRange {
-  int64_t begin = 0, end = 0;
-  int64_t count() const { return end - begin; }
-};
-
-/// The part of B = `rows` rows that belongs to `rank`: [floor(r B / W), floor((r + 1) B / W)), so
-/// that the ranks' rows, one rank after the other, are all of them in order.
-RowRange rank_share(int64_t rows, int rank, int world_size);
 
 /// How a global batch is cut: in order into chunks, and every chunk over the ranks by rank_share.
 ///

@@ -1,8 +1,11 @@
 #include "dist/contrast.h"
 
+#include "ops/losses.h"
+
 #include <ATen/TensorOperators.h>
 
 namespace cltrain {
+
 at::Tensor global_nt_xent(const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale,
                           const std::vector<int64_t>& rows, const Communicator& communicator,
                           const Enter& enter, const ContrastSettings& settings) {
@@ -18,6 +21,29 @@ at::Tensor global_clip(const at::Tensor& x, const at::Tensor& y, const at::Tenso
   const GlobalRows where{rows, communicator, settings.exchange, settings.bfloat16};
   const TwoWayLse losses = global_two_way_lse(x, y, scale, where, enter, /*minus_positives=*/true);
   return (losses.rows.sum() + losses.columns.sum()) / static_cast<double>(2 * where.total());
+}
+
+at::Tensor global_queue_info_nce(const at::Tensor& queries, const at::Tensor& keys,
+                                 const ShardedQueue& queue, const at::Tensor& scale,
+                                 const std::vector<int64_t>& rows, const Communicator& communicator,
+                                 const Enter& enter, const ContrastSettings& settings,
+                                 double decay) {
+  const GlobalRows where{rows, communicator, settings.exchange, settings.bfloat16};
+  const at::Tensor positive = positive_logits(queries, keys.detach(), scale);
+  const at::Tensor negatives = global_queue_lse(queries, queue, scale, decay, where, enter);
+  return (positive.logaddexp(negatives) - positive).sum() / static_cast<double>(where.total());
+}
+
+at::Tensor global_info_nce(const at::Tensor& queries, const at::Tensor& keys,
+                           const at::Tensor& scale, const std::vector<int64_t>& rows,
+                           const Communicator& communicator, const Enter& enter,
+                           const ContrastSettings& settings) {
+  const GlobalRows where{rows, communicator, settings.exchange, settings.bfloat16};
+  const at::Tensor all = global_row_lse(queries, keys, scale, where, enter);
+  // The same rounding as in the sum, of which the positive is a term.
+  const at::Tensor positive =
+      positive_logits(compute_type(queries, where), compute_type(keys.detach(), where), scale);
+  return (all - positive).sum() / static_cast<double>(where.total());
 }
 
 }  // namespace cltrain

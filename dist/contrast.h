@@ -36,4 +36,22 @@ at::Tensor global_clip(
     const std::vector<int64_t>& rows, const Communicator& communicator,
     const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
 
+/// InfoNCE with a queue (MoCo, He et al., arXiv 1911.05722, equation 1): queries and keys
+/// [rows[rank], D] are this rank's pairs, the negatives are all of the queue's keys, faded with age
+/// where decay < 1. Keys get no gradient. Returns this rank's share of the mean over the global
+/// batch, float64.
+at::Tensor global_queue_info_nce(
+    const at::Tensor& queries, const at::Tensor& keys, const ShardedQueue& queue,
+    const at::Tensor& scale, const std::vector<int64_t>& rows, const Communicator& communicator,
+    const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {},
+    double decay = 1);
+
+/// InfoNCE against the keys of the global batch (MoCo v3, Chen et al., arXiv 2104.02057, algorithm
+/// 1, without its factor 2 / scale): each query's own key is its positive, the keys of all others
+/// its negatives. Keys get no gradient. Share of the mean as above.
+at::Tensor global_info_nce(
+    const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& scale,
+    const std::vector<int64_t>& rows, const Communicator& communicator,
+    const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
+
 }  // namespace cltrain

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "dist/exchange.h"
+#include "dist/sharded_queue.h"
 
 namespace cltrain {
 
@@ -40,5 +41,21 @@ at::Tensor global_self_contrast(
 TwoWayLse global_two_way_lse(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale, const GlobalRows& where,
     const Enter& enter = [](const char*) {}, bool minus_positives = false);
+
+/// queries [rows[rank], D] over the candidates of all ranks, of which this rank has its own
+/// [rows[rank], D] -> [rows[rank]] float64. Candidates get no gradient (keys of a momentum
+/// encoder); kGather then needs no exchange backward. kBalanced is refused.
+at::Tensor global_row_lse(
+    const at::Tensor& queries, const at::Tensor& candidates, const at::Tensor& scale,
+    const GlobalRows& where, const Enter& enter = [](const char*) {});
+
+/// queries [rows[rank], D] over every key of the queue -> [rows[rank]] float64. With `decay` t the
+/// logit of a key is multiplied by t^age (VideoMoCo, Pan et al., arXiv 2103.05905, equation 5). The
+/// queries go to every rank, whatever where.exchange says, and each rank computes the part of its
+/// keys: partial LSEs are combined in rank order, gradients with respect to queries summed over the
+/// ranks. Memory: the queries of all ranks and one block of keys at a time.
+at::Tensor global_queue_lse(
+    const at::Tensor& queries, const ShardedQueue& queue, const at::Tensor& scale, double decay,
+    const GlobalRows& where, const Enter& enter = [](const char*) {});
 
 }  // namespace cltrain

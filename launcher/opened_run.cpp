@@ -45,7 +45,8 @@ void load_checkpoint(OpenedRun& run) {
   const CheckpointStore store(run.folder / "checkpoints", 1, [](const std::string& text) {
     std::fprintf(stderr, "%s\n", text.c_str());
   });
-  std::vector<NamedTensor> state = model_state(*run.method);
+  const std::vector<StateTensor> state = model_state(*run.method);
+  std::vector<NamedTensor> whole;
   at::Tensor step = at::full({1}, -1, at::kLong);
   if (run.world.rank == 0) {
     const auto found = store.newest(CheckpointStore::Damaged::kLeave);
@@ -53,11 +54,12 @@ void load_checkpoint(OpenedRun& run) {
       throw CheckpointError(run.folder.string() +
                             " has no checkpoint yet; wait for its first (checkpoint.every), or use "
                             "--config for an untrained encoder");
-    store.load(*found, state, "model.");
+    whole = room_for_state(state);
+    store.load(*found, whole, "model.");
     step.fill_(found->counters.at("step"));
   }
   run.communicators.control->broadcast(step);
-  spread_state(state, run.communicators);
+  spread_state(state, whole, run.communicators);
   run.step = step.item<int64_t>();
   run.weights = "checkpoint of step " + std::to_string(run.step);
 }

@@ -17,6 +17,7 @@ DescribedOptions::DescribedOptions(const std::string& run) {
 
 std::vector<std::string> problems(const Options& options, int ranks) {
   std::vector<std::string> found = problems(options.augment);
+  for (std::string& problem : problems(options.method, ranks)) found.push_back(std::move(problem));
   const int64_t batch = options.train.train.global_batch;
   if (batch < ranks)
     found.push_back("train.global_batch=" + std::to_string(batch) + " is smaller than the " +

@@ -27,6 +27,11 @@ struct ParameterGroup {
   std::vector<NamedTensor> parameters;
 };
 
+/// The parameters of several modules, as "<module's name>.<parameter's>".
+ParameterGroup parameters_of(
+    const std::string& group,
+    const std::vector<std::pair<std::string, const torch::nn::Module*>>& modules);
+
 /// One forward, backward and update within a step: the groups it trains. Parameters of other groups
 /// are frozen meanwhile. Most methods have one phase; adversarial ones several.
 struct Phase {
@@ -44,6 +49,7 @@ struct StepContext {
   /// Tells the clock which part of the step begins: "forward" until the contrast says "gather" and
   /// "loss".
   std::function<void(const char*)> enter = [](const char*) {};
+  int64_t total_steps = 0;  ///< of the whole run, for schedules
 };
 
 /// This rank's share of the loss (the total is the sum over ranks; see docs/design.md) and values
@@ -59,7 +65,8 @@ struct LossShare {
 class Method : public torch::nn::Module {
  public:
   virtual std::vector<ParameterGroup> groups() = 0;
-  virtual std::vector<Phase> plan(int64_t step) const = 0;
+  /// The phases of step `step`, 0 .. total_steps - 1.
+  virtual std::vector<Phase> plan(int64_t step, int64_t total_steps) const = 0;
   /// Embeds the rows of one chunk of the batch (all of it where it is not cut): tensors [b, ...],
   /// a row for each row of the chunk, as many tensors for every chunk. With graph where grad mode
   /// is on; tensors without requires_grad then (keys of a momentum encoder) get no gradient. A
@@ -75,6 +82,9 @@ class Method : public torch::nn::Module {
   /// After the phase's update: momentum copies, queue pushes, bank writes. Never called for a
   /// refused step.
   virtual void after_phase(const Phase& phase, const Batch& batch, const StepContext& context) {}
+  /// After weights were put into the module "encoder" from a file: networks that are copies of it
+  /// become so again.
+  virtual void weights_replaced() {}
   /// images [N, 3, H, W] -> features [N, F] for evaluation; call in evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
   /// Negatives that each anchor of a full batch is compared with.

@@ -2,7 +2,126 @@
 
 #include "models/registry.h"
 
+#include <algorithm>
+
 namespace cltrain {
+namespace {
+
+void describe_moco(OptionTable& table, MethodOptions& options) {
+  MocoOptions& moco = options.moco;
+  table.add("moco.queue", moco.queue,
+            {.doc = "keys in the queue of negatives, over all ranks", .unit = "keys", .min = 1});
+  table.add("moco.momentum", moco.momentum,
+            {.doc = "share of the key encoder's weights that a step keeps", .min = 0, .max = 1});
+  table.add(
+      "moco.temperature", moco.temperature,
+      {.doc = "InfoNCE temperature; 0 takes the paper's: moco_v1 0.07, moco_v2 0.2", .min = 0});
+  table.add("moco.symmetric", moco.symmetric,
+            {.doc = "both views are queries, each against the other's key; the losses add up"});
+  table.add(
+      "moco.shuffle_bn", moco.shuffle_bn,
+      {.doc = "keys pass the network in another order than queries, so that batch norm over a "
+              "part of the batch (model.norm=local, model.bn_splits) tells nothing of pairs"});
+  MocoV3Options& v3 = options.moco_v3;
+  table.add("moco_v3.momentum", v3.momentum,
+            {.doc = "share of the key encoder's weights that a step keeps, at the start",
+             .min = 0,
+             .max = 1});
+  table.add("moco_v3.momentum_schedule", v3.momentum_schedule,
+            {.doc = "over the run: constant, or cosine to 1", .choices = {"constant", "cosine"}});
+  table.add("moco_v3.temperature", v3.temperature,
+            {.doc = "InfoNCE temperature (ResNet-50 1.0, ViT 0.2)", .min = 0, .above_min = true});
+  table.add("moco_v3.predictor_hidden", v3.predictor_hidden,
+            {.doc = "width of the predictor's hidden layer", .unit = "channels", .min = 1});
+  table.add("moco_v3.predictor_last_norm", v3.predictor_last_norm,
+            {.doc = "batch norm without scale and shift behind the predictor (ViT: true)"});
+}
+
+void describe_videomoco(OptionTable& table, VideoMocoOptions& video) {
+  table.add("videomoco.queue", video.queue,
+            {.doc = "keys in the queue of negatives, over all ranks", .unit = "keys", .min = 1});
+  table.add("videomoco.momentum", video.momentum,
+            {.doc = "share of the key encoder's weights that a step keeps", .min = 0, .max = 1});
+  table.add("videomoco.temperature", video.temperature,
+            {.doc = "InfoNCE temperature", .min = 0, .above_min = true});
+  table.add("videomoco.decay", video.decay,
+            {.doc = "a queued key's logit is multiplied by this for each push since it came in",
+             .min = 0,
+             .max = 1,
+             .above_min = true});
+  table.add("videomoco.shuffle_bn", video.shuffle_bn,
+            {.doc = "as moco.shuffle_bn"});
+  table.add("videomoco.drop_ratio", video.drop_ratio,
+            {.doc = "share of a clip's frames that the generator drops, rounded down",
+             .min = 0,
+             .max = 1});
+  table.add("videomoco.generator_start", video.generator_start,
+            {.doc = "share of the run after which the generator plays; 1 = never, plain MoCo with "
+                    "fading keys",
+             .min = 0,
+             .max = 1});
+  table.add("videomoco.generator_weight", video.generator_weight,
+            {.doc = "weight of the change of features that the generator seeks", .min = 0});
+  table.add("videomoco.joint", video.joint,
+            {.doc = "one update of both networks a step, and the generator feels the encoder's loss "
+                    "too, as the authors' code has it; false: the generator first, by its own loss"});
+}
+
+/// Sections of the table that only some methods read.
+struct Section {
+  std::string prefix;
+  std::vector<std::string> methods;
+  std::string instead;  ///< what the others have
+};
+
+const std::vector<Section>& sections() {
+  static const std::vector<Section> all{
+      {"simclr.", {"simclr"}, ""},
+      {"moco.",
+       {"moco_v1", "moco_v2"},
+       "moco_v3 has no queue, and its momentum is moco_v3.momentum"},
+      {"moco_v3.", {"moco_v3"}, ""},
+      {"videomoco.", {"videomoco"}, ""},
+  };
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// An option that the chosen method does not read was set for a reason, which would be lost.
+void check_sections(std::vector<std::string>& found, const MethodOptions& options) {
+  MethodOptions copy = options;
+  OptionTable table;
+  describe(table, copy);
+  MethodOptions untouched;
+  OptionTable defaults;
+  describe(defaults, untouched);
+  for (const Section& section : sections()) {
+    if (std::count(section.methods.begin(), section.methods.end(), options.name) > 0) continue;
+    for (const Option& option : table.options()) {
+      if (!option.name().starts_with(section.prefix)) continue;
+      if (option.format() == defaults.find(option.name())->format()) continue;
+      found.push_back(option.name() + "=" + option.format() + " is an option of " +
+                      joined(section.methods) + ", and method.name=" + options.name +
+                      " does not read it" +
+                      (section.instead.empty() ? "" : " (" + section.instead + ")") +
+                      "; leave it out, or choose its method");
+    }
+  }
+}
+
+void check_momentum(std::vector<std::string>& found, const char* name, double momentum) {
+  if (momentum < 1) return;
+  found.push_back(std::string(name) +
+                  "=1 would leave the key encoder as it is for ever; allowed: " +
+                  "at least 0 and below 1, as 0.999");
+}
+
+}  // namespace
 
 void describe(OptionTable& table, MethodOptions& options) {
   ModelOptions& model = options.model;
@@ -34,8 +153,17 @@ void describe(OptionTable& table, MethodOptions& options) {
              .min = 0,
              .max = 1,
              .above_min = true});
+  table.add(
+      "model.bn_splits", model.bn_splits,
+      {.doc = "norm sync: normalise the global batch in so many slices, each by itself, as so "
+              "many small devices would; a multiple of the ranks",
+       .min = 1,
+       .max = 4096});
   table.add("model.head_layers", model.head_layers,
-            {.doc = "layers of the projection head: 2 (SimCLR v1) or 3 (v2)", .min = 2, .max = 3});
+            {.doc = "layers of the projection head; 0 takes the method's own number (simclr 2, "
+                    "SimCLR v2's 3 by hand; moco_v1 1, moco_v2 2, moco_v3 2, with a ViT 3)",
+             .min = 0,
+             .max = 8});
   table.add("model.head_hidden", model.head_hidden,
             {.doc = "width of the head's hidden layers; 0 takes the feature width",
              .unit = "channels",
@@ -52,12 +180,47 @@ void describe(OptionTable& table, MethodOptions& options) {
             {.doc = "type in which embeddings travel and are multiplied; sums stay in float32 or "
                     "wider. same = that of the embeddings",
              .choices = {"same", "bfloat16"}});
+  describe_moco(table, options);
+  describe_videomoco(table, options.videomoco);
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
              .min = 0,
              .above_min = true});
   table.add("simclr.learn_temperature", options.simclr.learn_temperature,
             {.doc = "learn log(1/temperature) with the weights"});
+}
+
+std::vector<std::string> problems(const MethodOptions& options, int ranks) {
+  std::vector<std::string> found;
+  check_sections(found, options);
+  check_momentum(found, "moco.momentum", options.moco.momentum);
+  check_momentum(found, "moco_v3.momentum", options.moco_v3.momentum);
+  check_momentum(found, "videomoco.momentum", options.videomoco.momentum);
+  const std::string on = " on " + std::to_string(ranks) + " ranks";
+  const int64_t splits = options.model.bn_splits;
+  if (splits > 1 && options.model.norm != "sync")
+    found.push_back("model.bn_splits=" + std::to_string(splits) + " cuts the batch of model.norm=" +
+                    "sync, not of model.norm=" + options.model.norm +
+                    "; set model.norm=sync, or model.bn_splits=1");
+  else if (splits > 1 && splits % ranks != 0)
+    found.push_back("model.bn_splits=" + std::to_string(splits) + on +
+                    ": a slice would lie on two of them; take a number of ranks that divides it, "
+                    "or another model.bn_splits");
+  const auto check_queue = [&](const std::string& name, int64_t keys) {
+    if (keys < ranks)
+      found.push_back(name + "=" + std::to_string(keys) + on +
+                      ": every rank keeps a part of the queue, of at least one key; set it to at "
+                      "least " +
+                      std::to_string(ranks) + ", or start fewer ranks");
+  };
+  if (options.name == "moco_v1" || options.name == "moco_v2")
+    check_queue("moco.queue", options.moco.queue);
+  if (options.name == "videomoco") check_queue("videomoco.queue", options.videomoco.queue);
+  if (options.name == "moco_v3" && options.loss.exchange == "balanced")
+    found.push_back(
+        "loss.exchange=balanced shares out pairs of equals, and moco_v3 compares "
+        "queries with keys; set loss.exchange=gather or ring");
+  return found;
 }
 
 }  // namespace cltrain

@@ -4,6 +4,7 @@
 #include "configs/option_table.h"
 
 #include <string>
+#include <vector>
 
 namespace cltrain {
 
@@ -16,7 +17,8 @@ struct ModelOptions {
   std::string norm = "sync";
   int64_t norm_groups = 32;
   double norm_momentum = 0.1;
-  int64_t head_layers = 2;
+  int64_t bn_splits = 1;
+  int64_t head_layers = 0;
   int64_t head_hidden = 0;
   int64_t head_out = 128;
 };
@@ -24,6 +26,35 @@ struct ModelOptions {
 struct SimclrOptions {
   double temperature = 0.1;
   bool learn_temperature = false;
+};
+
+/// Of moco_v1 and moco_v2.
+struct MocoOptions {
+  int64_t queue = 65536;
+  double momentum = 0.999;
+  double temperature = 0;
+  bool symmetric = false;
+  bool shuffle_bn = true;
+};
+
+struct MocoV3Options {
+  double momentum = 0.99;
+  std::string momentum_schedule = "cosine";
+  double temperature = 1.0;
+  int64_t predictor_hidden = 4096;
+  bool predictor_last_norm = false;
+};
+
+struct VideoMocoOptions {
+  int64_t queue = 65536;
+  double momentum = 0.999;
+  double temperature = 0.07;
+  double decay = 0.99999;
+  bool shuffle_bn = true;
+  double drop_ratio = 0.25;
+  double generator_start = 0.5;
+  double generator_weight = 100;
+  bool joint = false;
 };
 
 /// How the contrast over all ranks is computed; its value does not depend on it beyond rounding.
@@ -37,8 +68,16 @@ struct MethodOptions {
   ModelOptions model;
   LossOptions loss;
   SimclrOptions simclr;
+  MocoOptions moco;
+  MocoV3Options moco_v3;
+  VideoMocoOptions videomoco;
 };
 
 void describe(OptionTable& table, MethodOptions& options);
+
+/// What one range cannot say, for `ranks` ranks: options of another method than the one chosen,
+/// slices of batch norm that do not fit the ranks, a queue shorter than the ranks. One sentence a
+/// mistake; empty when all is well.
+std::vector<std::string> problems(const MethodOptions& options, int ranks);
 
 }  // namespace cltrain

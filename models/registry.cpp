@@ -1,5 +1,7 @@
 #include "models/registry.h"
 
+#include "models/methods/moco.h"
+#include "models/methods/moco_v3.h"
 #include "models/methods/simclr.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
@@ -13,9 +15,7 @@ namespace {
 
 struct MethodLine {
   RegistryLine line;
-  std::function<std::shared_ptr<Method>(const MethodOptions&, std::shared_ptr<Encoder>,
-                                        const HeadSettings&, uint64_t seed)>
-      make;
+  std::function<std::shared_ptr<Method>(const MethodParts&)> make;
 };
 
 struct ModelLine {
@@ -39,11 +39,18 @@ ModelLine resnet(int64_t depth) {
 
 const std::vector<MethodLine> kMethods{
     {{"simclr", "two views attract, the global batch repels (arXiv 2002.05709)"},
-     [](const MethodOptions& options, std::shared_ptr<Encoder> encoder, const HeadSettings& head,
-        uint64_t seed) {
-       return std::make_shared<Simclr>(std::move(encoder), head, options.simclr, seed,
-                                       contrast_settings(options.loss));
+     [](const MethodParts& parts) {
+       HeadSettings head = parts.head;
+       if (head.layers == 0) head.layers = 2;
+       return std::make_shared<Simclr>(parts.make_encoder(), head, parts.options.simclr, parts.seed,
+                                       contrast_settings(parts.options.loss));
      }},
+    {{"moco_v1", "a queue of keys from a momentum encoder repels (arXiv 1911.05722)"},
+     [](const MethodParts& parts) { return std::make_shared<Moco>(parts, MocoVersion::kV1); }},
+    {{"moco_v2", "MoCo with a two-layer head (arXiv 2003.04297)"},
+     [](const MethodParts& parts) { return std::make_shared<Moco>(parts, MocoVersion::kV2); }},
+    {{"moco_v3", "momentum keys of the global batch, a predictor, no queue (arXiv 2104.02057)"},
+     [](const MethodParts& parts) { return std::make_shared<MocoV3>(parts); }},
 };
 
 const std::vector<ModelLine> kModels{
@@ -97,13 +104,18 @@ std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,
   const NormSettings norm{.kind = model.norm,
                           .groups = model.norm_groups,
                           .momentum = model.norm_momentum,
+                          .splits = model.bn_splits,
                           .communicator = &communicator};
-  auto encoder = find(kModels, model.name, "model").make(model, norm, seed);
-  const HeadSettings head{.layers = model.head_layers,
-                          .hidden = model.head_hidden,
-                          .out = model.head_out,
-                          .norm = norm};
-  return find(kMethods, options.name, "method").make(options, std::move(encoder), head, seed);
+  const ModelLine& line = find(kModels, model.name, "model");
+  return find(kMethods, options.name, "method")
+      .make({.options = options,
+             .make_encoder = [&] { return line.make(model, norm, seed); },
+             .head = {.layers = model.head_layers,
+                      .hidden = model.head_hidden,
+                      .out = model.head_out,
+                      .norm = norm},
+             .seed = seed,
+             .communicator = communicator});
 }
 
 }  // namespace cltrain

@@ -101,10 +101,9 @@ std::vector<float> floats(const at::Tensor& vector, int64_t channels, float othe
   return vector.defined() ? floats(vector) : std::vector<float>(channels, otherwise);
 }
 
-// --- loops over the rows of a block
-// --------------------------------------------------------------- Sums of a
-// block are float32: it is short. Four rows a turn, so that a channel's sum is
-// loaded and stored once for four values.
+// --- loops over the rows of a block -------------------------------------------------------------
+// Sums of a block are float32: it is short. Four rows a turn, so that a channel's sum is loaded and
+// stored once for four values.
 
 CLTRAIN_SIMD void add_rows(const uint16_t* x, int64_t count, int64_t channels, float* sums) {
   int64_t row = 0;
@@ -198,8 +197,7 @@ CLTRAIN_SIMD void gradient_rows(const uint16_t* dy, const uint16_t* x, const uin
   }
 }
 
-// --- blocks
-// -----------------------------------------------------------------------------------
+// --- blocks -------------------------------------------------------------------------------------
 
 // Calls body(block, first row, number of rows) for every block, in parallel. Blocks do not depend
 // on the number of threads, and what they sum is added up in their order.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -73,6 +74,15 @@ double KeyedStream::normal() {
   // 1 - u is in (0, 1]: the logarithm is finite.
   const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
+}
+
+std::vector<int64_t> keyed_permutation(PhiloxKey key, int64_t size) {
+  std::vector<int64_t> order(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  KeyedStream stream(key, 0, 0, 0);
+  for (size_t left = order.size(); left > 1; --left)
+    std::swap(order[left - 1], order[stream.below(left)]);
+  return order;
 }
 
 }  // namespace cltrain

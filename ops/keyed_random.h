@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #if defined(__CUDACC__)
 #define CLTRAIN_HOST_DEVICE __host__ __device__
@@ -31,6 +32,8 @@ enum class Purpose : uint64_t {
   kDropout = 4,         ///< when = step, site = the dropout's number in the network
   kReplacement = 5,     ///< when = epoch, sample id = the bad sample's, site = the attempt
   kProbe = 6,           ///< when = epoch of the linear probe
+  kShuffle = 7,         ///< when = step: rows between ranks, for batch norm
+  kQueue = 8,           ///< when = 0, sample id = slot: keys of a queue at the start
 };
 
 struct PhiloxKey {
@@ -96,5 +99,9 @@ class KeyedStream {
   uint32_t used_ = 4;
   PhiloxBlock block_{};
 };
+
+/// 0 .. size - 1 in an order drawn with the stream (key, 0, 0, 0), every order equally likely
+/// (Fisher-Yates). Requires 0 <= size <= 2^32.
+std::vector<int64_t> keyed_permutation(PhiloxKey key, int64_t size);
 
 }  // namespace cltrain

@@ -80,10 +80,9 @@ at::ScalarType sum_type(const at::Tensor& rows);
 /// Zeros in the shape of `rows`, in that type.
 at::Tensor zero_gradient(const at::Tensor& rows);
 
-// --- anchors that are their own candidates
-// -------------------------------------------------------- Row i never sees itself. Only tiles on
-// and above the diagonal are made: M M D operations forward, 2 M M D + M M D backward. The mask
-// must be symmetric: if i does not see j, j does not see i.
+// --- anchors that are their own candidates ------------------------------------------------------
+// Row i never sees itself. Only tiles on and above the diagonal are made: M M D operations forward,
+// 2 M M D + M M D backward. The mask must be symmetric: if i does not see j, j does not see i.
 
 /// A part of the tiles: those with number n, n mod count == index. For several ranks.
 struct TileShare {

@@ -51,7 +51,16 @@ void describe_optim(OptionTable& table, OptimOptions& optim) {
              .choices = {"none", "linear", "sqrt"}});
   table.add(
       "optim.schedule", optim.schedule,
-      {.doc = "after the warm-up: constant, or cosine to zero", .choices = {"constant", "cosine"}});
+      {.doc = "after the warm-up: constant, cosine to zero, or step = times optim.step_factor from "
+              "each of optim.milestones on",
+       .choices = {"constant", "cosine", "step"}});
+  table.add("optim.milestones", optim.milestones,
+            {.doc = "schedule step: where the learning rate drops", .unit = "epochs", .min = 0});
+  table.add("optim.step_factor", optim.step_factor,
+            {.doc = "schedule step: what it is multiplied by there",
+             .min = 0,
+             .max = 1,
+             .above_min = true});
   table.add("optim.warmup_epochs", optim.warmup_epochs,
             {.doc = "linear rise of the learning rate", .unit = "epochs", .min = 0});
   table.add("optim.weight_decay", optim.weight_decay,

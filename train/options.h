@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace cltrain {
 
@@ -29,6 +30,8 @@ struct OptimOptions {
   double lr = 0.3;
   std::string scaling = "linear";
   std::string schedule = "cosine";
+  std::vector<double> milestones = {120, 160};
+  double step_factor = 0.1;
   double warmup_epochs = 10;
   double weight_decay = 1e-4;
   double momentum = 0.9;

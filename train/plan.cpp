@@ -35,7 +35,8 @@ int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows, i
   const Batch batch = random_batch(rows, size, scalar_type_of(train.run));
   const StepContext context{
       .communicators = alone, .seed = 1, .step = 0, .epoch = 0, .rows = {rows}};
-  const Phase phase = method.plan(0).at(0);
+  const Phase phase = method.plan(0, 1).at(0);
+  expect_rows(method, rows);
   const AllocationMeter meter;
   {
     const AutocastGuard autocast(c10::DeviceType::CPU, train.run.autocast == "bfloat16");

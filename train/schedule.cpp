@@ -22,6 +22,12 @@ double learning_rate(const OptimOptions& options, double peak, int64_t step, int
   const auto warmup = std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
   if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
   if (options.schedule == "constant") return peak;
+  if (options.schedule == "step") {
+    const double epoch = static_cast<double>(step) / static_cast<double>(steps_per_epoch);
+    const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(),
+                                      [epoch](double milestone) { return epoch >= milestone; });
+    return peak * std::pow(options.step_factor, static_cast<double>(passed));
+  }
   const auto rest = static_cast<double>(std::max<int64_t>(1, total - warmup));
   const double share = std::min(1.0, static_cast<double>(step - warmup) / rest);
   return peak * (1 + std::cos(std::numbers::pi * share)) / 2;

@@ -16,7 +16,8 @@ double peak_learning_rate(const OptimOptions& options, int64_t global_batch);
 int64_t total_steps(const LengthOptions& options, int64_t steps_per_epoch);
 
 /// The learning rate of step `step` (0 .. total-1): peak * (step + 1) / warmup during the warm-up,
-/// then constant, or peak * (1 + cos(pi * t)) / 2 with t from 0 towards 1 over the rest.
+/// then constant; or times step_factor from each milestone on; or peak * (1 + cos(pi * t)) / 2 with
+/// t from 0 towards 1 over the rest.
 double learning_rate(const OptimOptions& options, double peak, int64_t step, int64_t total,
                      int64_t steps_per_epoch);
 

@@ -68,7 +68,8 @@ StepRecord Trainer::step() {
                       .step = number,
                       .epoch = batch.epoch,
                       .rows = batch.cut.rank_rows(),
-                      .enter = [this](const char* phase) { clock_.enter(phase); }};
+                      .enter = [this](const char* phase) { clock_.enter(phase); },
+                      .total_steps = total_steps_};
   StepRecord record{.step = number + 1, .epoch = batch.epoch, .samples = batch.global_rows};
   record.batches_ready = ready;
   record.ids_hash = hash_of_ids(global_ids(batch));
@@ -77,7 +78,7 @@ StepRecord Trainer::step() {
   Verdict verdict;
   double gradient_square = 0, parameter_square = 0;
   std::vector<at::Tensor> embeddings;  // of the last phase
-  for (const Phase& phase : parts_.method.plan(number)) {
+  for (const Phase& phase : parts_.method.plan(number, total_steps_)) {
     GradientSum& gradients = gradients_of(phase);
     freeze_others(phase);
     const LossShare loss = forward_backward(parts_.method, phase, batch, context,

@@ -19,6 +19,7 @@
 #include "train/optimizer.h"
 #include "train/options.h"
 #include "train/phase_clock.h"
+#include "train/spread_state.h"
 
 #include <filesystem>
 #include <map>
@@ -89,7 +90,7 @@ class Trainer {
   std::vector<at::Tensor> gradients_of_groups(const std::vector<std::string>& names) const;
   void refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings);
   Batch next_batch();
-  std::vector<NamedTensor> state() const;
+  std::vector<StateTensor> state() const;
   /// [b, ...] of this rank's rows -> those of the global batch, on every rank.
   at::Tensor in_global_order(const Batch& batch, const at::Tensor& local) const;
   at::Tensor rows_not_finite(const Batch& batch, const std::vector<at::Tensor>& embeddings) const;

@@ -2,7 +2,6 @@
 #include "dist/device_memory.h"
 #include "train/digest.h"
 #include "train/files.h"
-#include "train/spread_state.h"
 #include "train/summary.h"
 #include "train/trainer.h"
 
@@ -14,20 +13,23 @@
 
 namespace cltrain {
 
-std::vector<NamedTensor> Trainer::state() const {
-  std::vector<NamedTensor> all = model_state(parts_.method);
+std::vector<StateTensor> Trainer::state() const {
+  std::vector<StateTensor> all = model_state(parts_.method);
   for (const auto& [name, optimizer] : optimizers_)
     for (const NamedTensor& item : optimizer->state())
-      all.emplace_back("optim." + item.first, item.second);
+      all.push_back({"optim." + item.first, item.second, {}});
   return all;
 }
 
 Trainer::Resumed Trainer::resume() {
   const Communicator& control = *parts_.communicators.control;
   Resumed resumed;
+  std::vector<StateTensor> live = state();
+  std::vector<NamedTensor> whole;
   if (parts_.world.rank == 0) {
+    whole = room_for_state(live);
     if (const auto found = parts_.checkpoints.newest()) {
-      parts_.checkpoints.load(*found, state());
+      parts_.checkpoints.load(*found, whole);
       counters_ = found->counters;
       if (counters_["training_samples"] != parts_.training_samples)
         throw CheckpointError("the run in " + parts_.run_dir.string() + " was trained on " +
@@ -48,7 +50,10 @@ Trainer::Resumed Trainer::resume() {
     control.broadcast(shared);
     value = shared.item<int64_t>();
   }
-  spread_state(state(), parts_.communicators);
+  // At the start every rank has made its rows of a queue itself.
+  if (counters_["step"] == 0)
+    std::erase_if(live, [](const StateTensor& item) { return !item.rows.empty(); });
+  spread_state(live, whole, parts_.communicators);
   saved_step_ = counters_["step"] > 0 ? counters_["step"] : -1;
   parts_.loader.seek(counters_["step"]);
   resumed.step = counters_["step"];
@@ -63,12 +68,12 @@ bool Trainer::save() {
   parts_.sinks.state("checkpointing");
   const auto started = std::chrono::steady_clock::now();
   std::string failure;
+  const std::vector<NamedTensor> whole = whole_state(state(), parts_.communicators);
   if (parts_.world.rank == 0) {
     try {
       parts_.bad_samples.flush();
       parts_.sinks.flush();  // the steps a checkpoint holds are on record before it is visible
-      const auto [folder, bytes] =
-          parts_.checkpoints.save({counters_, state(), parts_.environment});
+      const auto [folder, bytes] = parts_.checkpoints.save({counters_, whole, parts_.environment});
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
       parts_.sinks.checkpoint({.step = counters_["step"],
                                .path = folder.string(),
@@ -110,6 +115,7 @@ void Trainer::write_summary() {
   const Communicator& control = *parts_.communicators.control;
   at::Tensor peak = at::full({1}, peak_rss_bytes(), at::kLong);
   control.all_reduce_max(peak);
+  const std::vector<NamedTensor> whole = whole_state(state(), parts_.communicators);
   if (parts_.world.rank == 0) {
     Summary summary{.method = parts_.method_name, .config = parts_.config_name};
     summary.ranks = parts_.world.size;
@@ -122,7 +128,7 @@ void Trainer::write_summary() {
     summary.samples_per_second =
         session_seconds_ > 0 ? static_cast<double>(session_samples_) / session_seconds_ : 0;
     summary.peak_rss_bytes = peak.item<int64_t>();
-    summary.state_sha256 = sha256_of_state(state(), counters_);
+    summary.state_sha256 = sha256_of_state(whole, counters_);
     write_summary_file(parts_.run_dir, summary);
   }
   control.barrier();

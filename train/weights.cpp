@@ -137,7 +137,9 @@ InitialWeights load_initial_weights(torch::nn::Module& encoder, const fs::path& 
 }
 
 InitialWeights load_initial_weights(Method& method, const fs::path& path) {
-  return load_initial_weights(backbone_of(method), path);
+  InitialWeights weights = load_initial_weights(backbone_of(method), path);
+  method.weights_replaced();
+  return weights;
 }
 
 }  // namespace cltrain

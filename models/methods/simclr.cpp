@@ -1,5 +1,7 @@
 #include "models/methods/simclr.h"
 
+#include "ops/unit_rows.h"
+
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
@@ -26,17 +28,15 @@ std::vector<ParameterGroup> Simclr::groups() {
   return {all};
 }
 
-std::vector<Phase> Simclr::plan(int64_t) const {
+std::vector<Phase> Simclr::plan(int64_t, int64_t) const {
   return {{"contrast", {"all"}}};
 }
 
 std::vector<at::Tensor> Simclr::encode(const Phase&, const Batch& chunk, const StepContext&) {
   // Both views in one pass, so that batch norm sees all 2b rows.
   const at::Tensor views = at::cat({chunk.tensors.at("view0"), chunk.tensors.at("view1")});
-  const at::Tensor z = head_->forward(encoder_->forward(views));  // [2b, D]
-  // The loss stays in the weights' type where autocast computed the network in bfloat16.
-  const at::Tensor wide = z.to(log_scale_.scalar_type());
-  const at::Tensor unit = wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+  const at::Tensor unit =
+      unit_rows(head_->forward(encoder_->forward(views)), log_scale_.scalar_type());  // [2b, D]
   const int64_t rows = unit.size(0) / 2;
   return {unit.narrow(0, 0, rows), unit.narrow(0, rows, rows)};
 }

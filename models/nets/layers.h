@@ -20,8 +20,15 @@ struct NormSettings {
   int64_t groups = 32;        ///< most channel groups of group norm; see group_count()
   double epsilon = 1e-5;
   double momentum = 0.1;  ///< weight of the newest batch in the running statistics
+  /// Of "sync": the global batch is normalised in so many slices, each by itself, as many small
+  /// devices would (MoCo's CIFAR recipe imitates 8). A multiple of the ranks, so that no slice
+  /// crosses them and nothing travels; the result does not depend on their number.
+  int64_t splits = 1;
   const Communicator* communicator = nullptr;  ///< of "sync"; outlives the networks
 };
+
+/// Whether batch norm sees a part of the global batch only.
+bool norms_see_parts(const NormSettings& settings);
 
 /// 2-D convolution with square kernels: weight [out, in/groups, k, k], no bias.
 /// Under bfloat16 autocast on the CPU x is made channels-last, as oneDNN has it, and so the result
@@ -60,8 +67,19 @@ class Norm : public torch::nn::Module {
   /// relu(forward(x) + addend), addend of x's shape or undefined; for bfloat16 images on the CPU in
   /// fewer passes over memory.
   at::Tensor forward_relu(const at::Tensor& x, const at::Tensor& addend = {});
-  void commit_statistics();
   void discard_statistics() { pending_.clear(); }
+  /// With splits: the global number of rows of the passes to come, which hold them once for each
+  /// view. Nothing otherwise.
+  void expect_rows(int64_t global_rows);
+
+  /// What a pass has noted, for commit_statistics().
+  struct Noted {
+    BatchStatistics sum;  ///< over this rank's slices
+    int64_t slices = 1;
+  };
+  std::vector<Noted>& pending() { return pending_; }
+  void apply(const BatchStatistics& batch);
+  const NormSettings& settings() const { return settings_; }
 
   at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 
@@ -69,18 +87,26 @@ class Norm : public torch::nn::Module {
   bool is_batch_norm() const { return settings_.kind != "group"; }
   bool trains_in_bfloat16(const at::Tensor& x) const;
   at::Tensor of_batch(const at::Tensor& x, const at::Tensor& addend, bool relu);
+  at::Tensor of_slices(const at::Tensor& x, const at::Tensor& addend, bool relu);
+  at::Tensor normalized(const at::Tensor& x, const at::Tensor& addend, bool relu,
+                        const Communicator* communicator, BatchStatistics& statistics);
   NormSettings settings_;
   int64_t groups_;
-  std::vector<BatchStatistics> pending_;
+  std::vector<int64_t> slices_;  // rows of this rank's slices of a view
+  std::vector<Noted> pending_;
 };
 
 /// Moves every parameter and buffer below `root` to `device`; floating-point ones become `dtype`
 /// (Module::to would turn counters into floats).
 void move_to(torch::nn::Module& root, c10::Device device, at::ScalarType dtype);
 
-/// Applies commit or discard to every Norm below `root`.
+/// Moves what the Norms below `root` have noted into their running statistics. Collective where
+/// norms work in slices: the running statistics are of the mean over the slices of all ranks.
 void commit_statistics(torch::nn::Module& root);
+/// Forgets what they have noted.
 void discard_statistics(torch::nn::Module& root);
+/// Norm::expect_rows of every Norm below `root`.
+void expect_rows(torch::nn::Module& root, int64_t global_rows);
 
 /// Gives every parameter below `root` its keyed initial weights, as torchvision's ResNet does:
 /// convolutions N(0, 2 / (out * k * k)) (He, fan-out), linear layers U(+-1/sqrt(in)), norms 1 and

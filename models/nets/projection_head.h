@@ -1,6 +1,7 @@
-// SimCLR's projection head: 2 layers (v1, arXiv 2002.05709) or 3 (v2, arXiv 2006.10029), each a
-// linear layer without bias and a norm, ReLU between; the last norm has no shift (google-research/
-// simclr, model_util.projection_head). Hidden width = feature width unless given.
+// The multi-layer perceptron behind an encoder: linear layers with ReLU between them. With norms it
+// is SimCLR's projection head (arXiv 2002.05709; google-research/simclr,
+// model_util.projection_head) and MoCo v3's projector and predictor (arXiv 2104.02057, appendix),
+// without them the head of MoCo v1 (one layer) and v2 (two).
 #pragma once
 
 #include "models/nets/layers.h"
@@ -10,11 +11,18 @@
 
 namespace cltrain {
 
+/// What stands behind the last linear layer: nothing, or a norm that is without shift (SimCLR) or
+/// without scale and shift (MoCo v3).
+enum class LastNorm { kNone, kWithoutShift, kPlain };
+
 struct HeadSettings {
   int64_t layers = 2;
-  int64_t hidden = 0;  ///< 0: the feature width
+  int64_t hidden = 0;  ///< 0: the width of what comes in
   int64_t out = 128;
   NormSettings norm;
+  /// A norm behind every hidden layer; linear layers that a norm follows have no bias.
+  bool norms = true;
+  LastNorm last = LastNorm::kWithoutShift;
 };
 
 class ProjectionHead : public torch::nn::Module {
@@ -24,7 +32,7 @@ class ProjectionHead : public torch::nn::Module {
 
  private:
   std::vector<std::shared_ptr<Linear>> linears_;
-  std::vector<std::shared_ptr<Norm>> norms_;
+  std::vector<std::shared_ptr<Norm>> norms_;  // null where there is none
 };
 
 }  // namespace cltrain

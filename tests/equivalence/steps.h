@@ -26,9 +26,9 @@ struct Setting {
 };
 
 struct Trace {
-  std::vector<double> losses;                                ///< total of every step
+  std::vector<double> losses;                                ///< total of every phase of each step
   std::vector<std::map<std::string, at::Tensor>> gradients;  ///< of every step, before the update
-  std::map<std::string, at::Tensor> state;  ///< parameters, buffers, optimiser; end
+  std::map<std::string, at::Tensor> state;  ///< parameters, buffers, optimiser; end; all whole
   std::vector<BatchCut> cuts;               ///< of every step
 };
 
@@ -42,11 +42,12 @@ Trace run_steps(const Setting& setting, const Communicators& communicators);
 /// The trace of all ranks and that of one rank with every sample; on rank 0 only, which compares.
 std::optional<std::pair<Trace, Trace>> on_all_ranks_and_alone(const Setting& setting);
 
-/// Losses and gradients of every step and the state at the end; the log of the scale must have had
-/// a gradient.
+/// Losses and gradients of every step and the state at the end; a learned scale must have had a
+/// gradient.
 void expect_same_trace(const Trace& a, const Trace& b, double tolerance);
-/// Fails the running test for every tensor that differs by more than `tolerance` (relative to its
-/// norm; gradients whose norm is under 1e-12 of the whole gradient's count as zero).
+/// Fails the running test for every tensor that differs by more than `tolerance`, relative to its
+/// norm. As zero count gradients whose norm is under 1e-12 of the whole gradient's, and state whose
+/// norm is under 1e-12 (running means behind a centred layer).
 void expect_same_gradients(const std::map<std::string, at::Tensor>& a,
                            const std::map<std::string, at::Tensor>& b, double tolerance);
 void expect_same_state(const std::map<std::string, at::Tensor>& a,

@@ -2,7 +2,7 @@
 """SIGKILL of any rank at any moment, then the same command again: the state at the end is that of a
 run that was never interrupted, and metrics.jsonl holds each step exactly once.
 
-usage: kill_and_resume.py CLTRAIN [TRIES]
+usage: kill_and_resume.py CLTRAIN [TRIES [CONFIG [OPTION...]]]
 """
 import glob
 import os
@@ -18,7 +18,8 @@ RANKS, STEPS, EVERY = 3, 120, 5
 
 
 def arguments(run_dir, every):
-    return p.SMALL + [f"train.steps={STEPS}", f"checkpoint.every={every}", f"run.dir={run_dir}"]
+    return p.small(*sys.argv[3:4]) + sys.argv[4:] + [
+        f"train.steps={STEPS}", f"checkpoint.every={every}", f"run.dir={run_dir}"]
 
 
 def kill_once(cltrain, run_dir, every, moment, rng):

@@ -55,7 +55,7 @@ Pass pass(Norm& norm, const at::Tensor& x, const at::Tensor& addend, const at::T
                  norm.bias.view({1, -1, 1, 1}) + more);
   } else {
     y = norm.forward_relu(input, more);
-    norm.commit_statistics();
+    commit_statistics(norm);
   }
   y.backward(dy.to(type));
   return {y.detach(),

@@ -42,11 +42,11 @@ TEST(Norm, RunningStatisticsMoveOnCommitOnly) {
   EXPECT_TRUE(at::equal(norm->running_mean, at::zeros({3}, at::kDouble)));
   EXPECT_EQ(norm->num_batches_tracked.item<int64_t>(), 0);
   norm->discard_statistics();
-  norm->commit_statistics();
+  commit_statistics(*norm);
   EXPECT_TRUE(at::equal(norm->running_var, at::ones({3}, at::kDouble)));
   EXPECT_EQ(norm->num_batches_tracked.item<int64_t>(), 0);
   norm->forward(x);
-  norm->commit_statistics();
+  commit_statistics(*norm);
   EXPECT_LT(largest_difference(norm->running_mean, 0.1 * x.mean({0, 2, 3})), 1e-14);
   EXPECT_LT(largest_difference(norm->running_var, 0.9 + 0.1 * x.var({0, 2, 3}, true)), 1e-14);
   EXPECT_EQ(norm->num_batches_tracked.item<int64_t>(), 1);
@@ -60,7 +60,7 @@ TEST(Norm, CommitsPassesInTheirOrder) {
   const at::Tensor first = values({6, 2}, 0.3), second = values({4, 2}, 1.3) * 3;
   norm->forward(first);
   norm->forward(second);
-  norm->commit_statistics();
+  commit_statistics(*norm);
   const at::Tensor expected = 0.75 * (0.25 * first.mean(0)) + 0.25 * second.mean(0);
   EXPECT_LT(largest_difference(norm->running_mean, expected), 1e-14);
   EXPECT_EQ(norm->num_batches_tracked.item<int64_t>(), 2);
@@ -75,7 +75,7 @@ TEST(Norm, EvaluationUsesTheRunningStatisticsAndNotesNothing) {
   const at::Tensor expected =
       (x - norm->running_mean) / (norm->running_var + 1e-5).sqrt() * norm->weight + norm->bias;
   EXPECT_LT(largest_difference(norm->forward(x), expected), 1e-14);
-  norm->commit_statistics();
+  commit_statistics(*norm);
   EXPECT_EQ(norm->num_batches_tracked.item<int64_t>(), 0);
 }
 
@@ -83,7 +83,7 @@ TEST(Norm, EvaluationUsesTheRunningStatisticsAndNotesNothing) {
 TEST(Norm, LocalStatisticsOfNoRowsAreNotCommitted) {
   const auto norm = norm_in_double(2);
   EXPECT_EQ(norm->forward(at::zeros({0, 2, 4, 4}, at::kDouble)).size(0), 0);
-  norm->commit_statistics();
+  commit_statistics(*norm);
   EXPECT_TRUE(at::equal(norm->running_var, at::ones({2}, at::kDouble)));
 }
 

@@ -103,7 +103,7 @@ TEST(Simclr, LossIsThePapersOverItsOwnEmbeddings) {
   Batch batch;
   batch.tensors = {{"view0", images(5, 0.1)}, {"view1", images(5, 0.7)}};
   const StepContext context{communicators, 3, 0, 0, {5}};
-  const Phase phase = method->plan(0)[0];
+  const Phase phase = method->plan(0, 1)[0];
   const std::vector<at::Tensor> encoded = method->encode(phase, batch, context);
   ASSERT_EQ(encoded.size(), 2u);
   for (const at::Tensor& view : encoded) {
@@ -141,7 +141,7 @@ TEST(Simclr, TheTemperatureIsLearnedWhenAsked) {
       Batch batch;
       batch.tensors = {{"view0", images(4, 0.1)}, {"view1", images(4, 0.7)}};
       const StepContext context{communicators, 3, 0, 0, {4}};
-      const Phase phase = method->plan(0)[0];
+      const Phase phase = method->plan(0, 1)[0];
       return method->contrast(phase, method->encode(phase, batch, context), batch, context).share;
     };
     loss().backward();

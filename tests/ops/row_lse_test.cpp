@@ -107,8 +107,9 @@ class RowLse : public ::testing::TestWithParam<at::ScalarType> {
   /// Of anchors, candidates if there are any, and the scale.
   void expect_gradients(const Leaves& tiled, const Leaves& plain) const {
     EXPECT_LE(relative(tiled.anchors.grad(), plain.anchors.grad()), tolerance());
-    if (plain.candidates.defined())
+    if (plain.candidates.defined()) {
       EXPECT_LE(relative(tiled.candidates.grad(), plain.candidates.grad()), tolerance());
+    }
     EXPECT_NEAR(tiled.scale.grad().item<double>(), plain.scale.grad().item<double>(),
                 tolerance() * std::max(1.0, std::abs(plain.scale.grad().item<double>())));
   }

@@ -88,7 +88,7 @@ class GradientCache : public ::testing::Test {
     const std::vector<NamedTensor> parameters = method.groups().at(0).parameters;
     GradientSum sum(parameters, *communicators_.gradients);
     const LossShare loss =
-        forward_backward(method, method.plan(0)[0], batch, context_of(batch), autocast, sum);
+        forward_backward(method, method.plan(0, 1)[0], batch, context_of(batch), autocast, sum);
     EXPECT_FALSE(loss.share.requires_grad());
     Result result{loss.share.item<double>(), {}, sum.finish()};
     for (const auto& [name, parameter] : parameters)
@@ -100,7 +100,7 @@ class GradientCache : public ::testing::Test {
   Result in_one_graph(Method& method, const Batch& batch) const {
     const std::vector<NamedTensor> parameters = method.groups().at(0).parameters;
     for (const auto& [name, parameter] : parameters) parameter.mutable_grad().reset();
-    const Phase phase = method.plan(0)[0];
+    const Phase phase = method.plan(0, 1)[0];
     std::vector<std::vector<at::Tensor>> parts;
     for (int64_t k = 0; k < batch.cut.chunks(); ++k) {
       const Batch chunk = chunk_of(batch, k, 0);
@@ -182,7 +182,7 @@ TEST_F(GradientCache, RunningStatisticsAreThoseOfTheChunksInOrder) {
     commit_statistics(*method);
     for (int64_t k = 0; k < batch.cut.chunks(); ++k) {
       const Batch chunk = chunk_of(batch, k, 0);
-      other->encode(other->plan(0)[0], chunk, context_of(chunk));
+      other->encode(other->plan(0, 1)[0], chunk, context_of(chunk));
       commit_statistics(*other);
     }
     int64_t norms = 0;
@@ -268,7 +268,7 @@ class QueryAndKey : public Method {
       group.parameters.emplace_back(item.key(), item.value());
     return {group};
   }
-  std::vector<Phase> plan(int64_t) const override { return {{"contrast", {"all"}}}; }
+  std::vector<Phase> plan(int64_t, int64_t) const override { return {{"contrast", {"all"}}}; }
   std::vector<at::Tensor> encode(const Phase&, const Batch& chunk, const StepContext&) override {
     const at::Tensor query = query_->forward(chunk.tensors.at("view0"));
     return {query, key_->forward(chunk.tensors.at("view1")), query * 2, chunk.positions};

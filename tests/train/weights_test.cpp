@@ -181,7 +181,7 @@ class OnlyEncoder : public Method {
     register_buffer("queue", at::ones({3}));
   }
   std::vector<ParameterGroup> groups() override { return {}; }
-  std::vector<Phase> plan(int64_t) const override { return {}; }
+  std::vector<Phase> plan(int64_t, int64_t) const override { return {}; }
   std::vector<at::Tensor> encode(const Phase&, const Batch&, const StepContext&) override {
     return {};
   }

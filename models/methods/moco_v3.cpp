@@ -1,0 +1,98 @@
+#include "models/methods/moco_v3.h"
+
+#include "models/nets/momentum.h"
+#include "models/registry.h"
+#include "ops/unit_rows.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
+
+namespace cltrain {
+namespace {
+
+// facebookresearch/moco-v3, moco/builder.py: projectors end in a norm without scale and shift.
+HeadSettings projector_of(const MethodParts& parts) {
+  HeadSettings head = parts.head;
+  if (head.layers == 0) head.layers = parts.options.model.name.starts_with("vit") ? 3 : 2;
+  head.last = LastNorm::kPlain;
+  return head;
+}
+
+HeadSettings predictor_of(const MethodParts& parts) {
+  HeadSettings head = parts.head;
+  head.layers = 2;
+  head.hidden = parts.options.moco_v3.predictor_hidden;
+  head.last = parts.options.moco_v3.predictor_last_norm ? LastNorm::kPlain : LastNorm::kNone;
+  return head;
+}
+
+}  // namespace
+
+MocoV3::MocoV3(const MethodParts& parts)
+    : options_(parts.options.moco_v3),
+      contrast_(contrast_settings(parts.options.loss)),
+      networks_(*this, parts, projector_of(parts), /*shuffle=*/false),
+      predictor_(register_module(
+          "predictor", std::make_shared<ProjectionHead>(parts.head.out, predictor_of(parts)))) {
+  initialize(*predictor_, parts.seed, "predictor");
+}
+
+void MocoV3::weights_replaced() {
+  networks_.copy();
+}
+
+std::vector<ParameterGroup> MocoV3::groups() {
+  ParameterGroup all = networks_.group("all");
+  for (const NamedTensor& item : parameters_of("", {{"predictor", predictor_.get()}}).parameters)
+    all.parameters.push_back(item);
+  return {all};
+}
+
+std::vector<Phase> MocoV3::plan(int64_t, int64_t) const {
+  return {{"contrast", {"all"}}};
+}
+
+// One view at a time, as the paper's code has it: batch norm never sees both views together.
+std::vector<at::Tensor> MocoV3::encode(const Phase&, const Batch& chunk,
+                                       const StepContext& context) {
+  std::vector<at::Tensor> encoded;
+  for (const char* view : {"view0", "view1"}) {
+    const at::Tensor projection = networks_.projection(chunk.tensors.at(view));
+    encoded.push_back(unit_rows(predictor_->forward(projection), networks_.type()));
+  }
+  for (const char* view : {"view0", "view1"})
+    encoded.push_back(networks_.keys(chunk.tensors.at(view), context));
+  return encoded;
+}
+
+LossShare MocoV3::contrast(const Phase&, const std::vector<at::Tensor>& encoded, const Batch&,
+                           const StepContext& context) {
+  const double temperature = options_.temperature;
+  const at::Tensor scale = at::full({}, 1 / temperature, at::kDouble);
+  const auto direction = [&](const at::Tensor& queries, const at::Tensor& keys) {
+    return global_info_nce(queries, keys, scale, context.rows, *context.communicators.loss,
+                           context.enter, contrast_);
+  };
+  const at::Tensor share = direction(encoded[0], encoded[3]) + direction(encoded[1], encoded[2]);
+  return {.share = 2 * temperature * share,
+          .scalars = {{"momentum", momentum_at(options_.momentum, options_.momentum_schedule,
+                                               context.step, context.total_steps)}},
+          .embeddings = {encoded[0].detach(), encoded[3].detach()}};
+}
+
+// The paper's code moves the keys' network before it is used, with the momentum of that step: the
+// same, done here behind the update of the step before.
+void MocoV3::after_phase(const Phase&, const Batch&, const StepContext& context) {
+  networks_.follow(momentum_at(options_.momentum, options_.momentum_schedule, context.step + 1,
+                               context.total_steps));
+}
+
+at::Tensor MocoV3::embed(const at::Tensor& images) {
+  return networks_.features(images);
+}
+
+int64_t MocoV3::negatives_per_anchor(int64_t global_batch) const {
+  return global_batch - 1;
+}
+
+}  // namespace cltrain
