@@ -7,6 +7,7 @@
 #include "dist/communicator.h"
 #include "dist/sync_batch_norm.h"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -23,35 +24,62 @@ struct NormSettings {
   const Communicator* communicator = nullptr;  ///< of "sync"; outlives the networks
 };
 
-/// 2-D convolution with square kernels: weight [out, in/groups, k, k], no bias.
+/// 2-D convolution with square kernels: weight [out, in, k, k], bias [out] or none.
 /// Under bfloat16 autocast on the CPU x is made channels-last, as oneDNN has it, and so the result
 /// is.
 class Conv2d : public torch::nn::Module {
  public:
-  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0);
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0,
+         int64_t dilation = 1, bool with_bias = false);
   at::Tensor forward(const at::Tensor& x);  // [N, in, H, W] -> [N, out, H', W']
+  at::Tensor weight, bias;
+
+ private:
+  int64_t stride_, padding_, dilation_;
+};
+
+/// Extents over time, height and width.
+using Extents3d = std::array<int64_t, 3>;
+
+/// 3-D convolution without bias: weight [out, in, kt, kh, kw]; padding with zeros.
+class Conv3d : public torch::nn::Module {
+ public:
+  Conv3d(int64_t in, int64_t out, const Extents3d& kernel, const Extents3d& stride,
+         const Extents3d& padding);
+  at::Tensor forward(const at::Tensor& x);  // [N, in, T, H, W] -> [N, out, T', H', W']
   at::Tensor weight;
 
  private:
-  int64_t stride_, padding_;
+  Extents3d stride_, padding_;
 };
 
 /// y = x W^T + b: weight [out, in], bias [out] or none.
 class Linear : public torch::nn::Module {
  public:
   Linear(int64_t in, int64_t out, bool with_bias = true);
-  at::Tensor forward(const at::Tensor& x);  // [N, in] -> [N, out]
+  at::Tensor forward(const at::Tensor& x);  // [..., in] -> [..., out]
   at::Tensor weight, bias;
+};
+
+/// Normalises the last dimension of each position by itself: weight and bias [width].
+class LayerNorm : public torch::nn::Module {
+ public:
+  LayerNorm(int64_t width, double epsilon);
+  at::Tensor forward(const at::Tensor& x);  // [..., width] -> the same
+  at::Tensor weight, bias;
+
+ private:
+  double epsilon_;
 };
 
 /// Groups of a group norm over `channels`: the largest divisor of them that is at most `wanted` and
 /// leaves at least 8 channels a group (one group where there are fewer).
 int64_t group_count(int64_t channels, int64_t wanted);
 
-/// Batch or group norm of [N, C] or [N, C, H, W] with torch's names: weight, bias, and for batch
-/// norm running_mean, running_var, num_batches_tracked. In training mode a forward pass only
-/// notes its statistics; commit_statistics() moves them into the running ones, so that a refused
-/// step leaves no trace.
+/// Batch or group norm of [N, C], [N, C, H, W] or [N, C, T, H, W] with torch's names: weight, bias,
+/// and for batch norm running_mean, running_var, num_batches_tracked. In training mode a forward
+/// pass only notes its statistics; commit_statistics() moves them into the running ones, so that a
+/// refused step leaves no trace.
 class Norm : public torch::nn::Module {
  public:
   Norm(int64_t channels, const NormSettings& settings, bool affine_weight = true,
@@ -83,8 +111,9 @@ void commit_statistics(torch::nn::Module& root);
 void discard_statistics(torch::nn::Module& root);
 
 /// Gives every parameter below `root` its keyed initial weights, as torchvision's ResNet does:
-/// convolutions N(0, 2 / (out * k * k)) (He, fan-out), linear layers U(+-1/sqrt(in)), norms 1 and
-/// 0. Names, and so values, are those of named_parameters() behind `prefix`.
+/// convolutions N(0, 2 / (out * values of a kernel)) (He, fan-out) and their biases 0, linear
+/// layers U(+-1/sqrt(in)), norms 1 and 0. Names, and so values, are those of named_parameters()
+/// behind `prefix`.
 void initialize(torch::nn::Module& root, uint64_t seed, const std::string& prefix = "");
 
 }  // namespace cltrain

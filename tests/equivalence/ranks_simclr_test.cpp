@@ -47,6 +47,17 @@ TEST(EquivalenceSimclr, SgdWithNesterovInFloat64) {
   expect_equivalent(setting);
 }
 
+// With its patch projection as it was drawn, which no optimiser and no sum of gradients meets.
+TEST(EquivalenceSimclr, VisionTransformerAndAdamWInFloat64) {
+  Setting setting = small_conv();
+  setting.method.model.name = "vit_small";
+  setting.method.model.width = 0.25;
+  setting.method.model.patch = 8;
+  setting.optim.name = "adamw";
+  setting.optim.lr = 1e-4;
+  expect_equivalent(setting);
+}
+
 TEST(EquivalenceSimclr, FirstStepInFloat32) {
   // As configs train it: float32 amplifies rounding the more, the smaller the batch and the deeper
   // the residual branches are at first.

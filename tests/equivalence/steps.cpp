@@ -61,7 +61,8 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                  .rank = rank,
                  .world_size = size},
                 views);
-  const auto method = make_method(setting.method, 5, *communicators.loss);
+  const auto method =
+      make_method(setting.method, 5, *communicators.loss, {.size = setting.image_size});
   move_to(*method, c10::kCPU, setting.type);
   const ParameterGroup group = method->groups().at(0);
   const auto optimizer = make_optimizer(setting.optim, group);
