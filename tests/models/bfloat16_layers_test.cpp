@@ -145,13 +145,14 @@ std::vector<at::Tensor> results_of(Convolution& convolution, const at::Tensor& i
 template <class Convolution>
 void expect_bfloat16_follows(Convolution&& convolution, const at::Tensor& x) {
   convolution.weight.detach().copy_(values(convolution.weight.sizes(), 0.3));
-  const auto exact = results_of(convolution, x, false);
+  const std::vector<at::Tensor> exact = results_of(convolution, x, false);
   for (int repetition = 0; repetition < 3; ++repetition) {
-    const auto rounded = results_of(convolution, x, true);
+    const std::vector<at::Tensor> rounded = results_of(convolution, x, true);
     for (size_t i = 0; i < exact.size(); ++i) {
       SCOPED_TRACE("tensor " + std::to_string(i));
       EXPECT_FALSE(at::equal(rounded[i], exact[i]));
-      EXPECT_LT(((rounded[i] - exact[i]).norm() / exact[i].norm()).item<double>(), 0.02);
+      const at::Tensor error = (rounded[i] - exact[i]).norm() / exact[i].norm();
+      EXPECT_LT(error.item<double>(), 0.02);
     }
   }
 }

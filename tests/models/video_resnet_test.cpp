@@ -115,8 +115,10 @@ TEST(VideoResNet, NoClipsRunTheWholeGraph) {
     }
 }
 
-// Rounding at every layer turns the gradient by some angle (eager PyTorch's networks under autocast
-// turn it as far); a mistake of layout would be far larger.
+// Rounding at every layer turns the gradient of so arbitrary a loss by some angle: torchvision's
+// networks under autocast, where LibTorch's gradients are whole (24 frames), turn it to cosines of
+// 0.94 and 0.52. A mistake of layout, scale or mask would leave nothing of it. Single convolutions
+// are compared more closely in bfloat16_layers_test.cpp.
 TEST(VideoResNet, Bfloat16FollowsFloat32) {
   for (const bool split : {false, true}) {
     const auto net = make(split, 0.25);
@@ -139,7 +141,8 @@ TEST(VideoResNet, Bfloat16FollowsFloat32) {
     };
     EXPECT_FALSE(at::equal(features[0], features[1]));
     EXPECT_GT(cosine(features), 0.99);
-    EXPECT_GT(cosine(gradients), 0.85);
+    EXPECT_GT(cosine(gradients), split ? 0.4 : 0.85);
+    EXPECT_NEAR((gradients[1].norm() / gradients[0].norm()).item<double>(), 1, 0.2);
   }
 }
 
