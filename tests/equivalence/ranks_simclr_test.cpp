@@ -48,14 +48,27 @@ TEST(EquivalenceSimclr, SgdWithNesterovInFloat64) {
 }
 
 // With its patch projection as it was drawn, which no optimiser and no sum of gradients meets.
-TEST(EquivalenceSimclr, VisionTransformerAndAdamWInFloat64) {
+TEST(EquivalenceSimclr, VisionTransformerWithSgdInFloat64) {
   Setting setting = small_conv();
   setting.method.model.name = "vit_small";
   setting.method.model.width = 0.25;
   setting.method.model.patch = 8;
-  setting.optim.name = "adamw";
-  setting.optim.lr = 1e-4;
-  expect_equivalent(setting);
+  setting.optim.name = "sgd";
+  setting.optim.lr = 0.05;
+  auto traces = testing::on_all_ranks_and_alone(setting);
+  if (!traces) return;
+  // The head's first norm takes a shift of all features away: the gradient of the encoder's last
+  // shift is zero but for rounding, and so is what it becomes.
+  for (Trace* trace : {&traces->first, &traces->second})
+    EXPECT_EQ(std::erase_if(trace->state,
+                            [](const auto& item) {
+                              if (!item.first.ends_with("encoder.norm.bias")) return false;
+                              EXPECT_LT(item.second.norm().template item<double>(), 1e-12);
+                              return true;
+                            }),
+              2u)
+        << "the parameter and its velocity";
+  testing::expect_same_trace(traces->first, traces->second, 1e-9);
 }
 
 TEST(EquivalenceSimclr, FirstStepInFloat32) {
