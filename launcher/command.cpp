@@ -32,7 +32,7 @@ const std::vector<CommandRow>& command_table() {
        .takes_options = true,
        .make = make_neighbours_command},
       {.name = "export",
-       .summary = "write the encoder's weights with torchvision's names",
+       .summary = "write the encoder's weights with torchvision's names (vit_*: timm's)",
        .usage = "--run DIR [--out FILE.safetensors]",
        .example = "cltrain export --run runs/simclr_fashion --out backbone.safetensors",
        .takes_options = true,

@@ -1,6 +1,7 @@
 #include "launcher/options.h"
 
 #include "configs/mistakes.h"
+#include "models/registry.h"
 
 namespace cltrain {
 
@@ -15,9 +16,15 @@ DescribedOptions::DescribedOptions(const std::string& run) {
   describe(table, options.metrics);
 }
 
+InputShape input_shape(const Options& options) {
+  return {.size = options.augment.size};
+}
+
 std::vector<std::string> problems(const Options& options, int ranks) {
   std::vector<std::string> found = problems(options.augment);
-  for (std::string& problem : problems(options.method, ranks)) found.push_back(std::move(problem));
+  for (const auto& more :
+       {problems(options.method, ranks), problems(options.method, input_shape(options))})
+    found.insert(found.end(), more.begin(), more.end());
   const int64_t batch = options.train.train.global_batch;
   if (batch < ranks)
     found.push_back("train.global_batch=" + std::to_string(batch) + " is smaller than the " +

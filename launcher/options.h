@@ -31,6 +31,9 @@ struct DescribedOptions {
   OptionTable table;  ///< every option, in the order in which --help and the start-up print show
 };
 
+/// What the data gives the encoder.
+InputShape input_shape(const Options& options);
+
 /// Mistakes that no single option can show (sizes against the number of ranks, pairs out of order).
 /// One sentence each; empty when all is well.
 std::vector<std::string> problems(const Options& options, int ranks);

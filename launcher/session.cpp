@@ -104,7 +104,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
-  const auto method = make_method(options.method, seed, *communicators.loss);
+  const auto method = make_method(options.method, seed, *communicators.loss, input_shape(options));
   move_to(*method, world.device, type);
 
   const int64_t workers = loader_workers(options, world);

@@ -208,9 +208,10 @@ pip_install() {
 }
 
 fetch_peers() {
-  # torchvision's one dependency that matters is the torch that is there already.
-  pip_install --target "$2" --no-deps "$(grep '^torchvision' "$1")" &&
-    grep -v '^torchvision' "$1" >"$2/requirements.txt" &&
+  # The one dependency of these two that matters is the torch that is there already.
+  # shellcheck disable=SC2046
+  pip_install --target "$2" --no-deps $(grep -E '^(torchvision|timm)=' "$1") &&
+    grep -vE '^(torchvision|timm)=' "$1" >"$2/requirements.txt" &&
     pip_install --target "$2" -r "$2/requirements.txt"
 }
 

@@ -49,8 +49,7 @@ void describe_videomoco(OptionTable& table, VideoMocoOptions& video) {
              .min = 0,
              .max = 1,
              .above_min = true});
-  table.add("videomoco.shuffle_bn", video.shuffle_bn,
-            {.doc = "as moco.shuffle_bn"});
+  table.add("videomoco.shuffle_bn", video.shuffle_bn, {.doc = "as moco.shuffle_bn"});
   table.add("videomoco.drop_ratio", video.drop_ratio,
             {.doc = "share of a clip's frames that the generator drops, rounded down",
              .min = 0,
@@ -62,9 +61,10 @@ void describe_videomoco(OptionTable& table, VideoMocoOptions& video) {
              .max = 1});
   table.add("videomoco.generator_weight", video.generator_weight,
             {.doc = "weight of the change of features that the generator seeks", .min = 0});
-  table.add("videomoco.joint", video.joint,
-            {.doc = "one update of both networks a step, and the generator feels the encoder's loss "
-                    "too, as the authors' code has it; false: the generator first, by its own loss"});
+  table.add(
+      "videomoco.joint", video.joint,
+      {.doc = "one update of both networks a step, and the generator feels the encoder's loss "
+              "too, as the authors' code has it; false: the generator first, by its own loss"});
 }
 
 /// Sections of the table that only some methods read.
@@ -130,16 +130,23 @@ void describe(OptionTable& table, MethodOptions& options) {
   table.add("model.name", model.name, {.doc = "encoder", .choices = names_of(model_table())});
   table.add("model.init_from", model.init_from,
             {.doc = "start the encoder from a .safetensors file of weights with torchvision's "
-                    "names; empty: keyed random weights"});
+                    "names (vit_*: timm's); empty: keyed random weights"});
   table.add("model.width", model.width,
-            {.doc = "multiplies every channel count of the encoder",
+            {.doc = "multiplies every channel count of the encoder; a Vision Transformer takes the "
+                    "nearest multiple of 8 channels a head",
              .min = 0,
              .max = 64,
              .above_min = true});
   table.add("model.small_stem", model.small_stem,
             {.doc = "ResNet: 3x3 stride-1 stem without max-pool, for images of about 32 pixels"});
   table.add("model.zero_init_residual", model.zero_init_residual,
-            {.doc = "ResNet: the last norm of each block starts at zero"});
+            {.doc = "ResNet of images: the last norm of each block starts at zero"});
+  table.add("model.patch", model.patch,
+            {.doc = "Vision Transformer: side of a patch; it has to divide augment.size",
+             .unit = "pixels",
+             .min = 1});
+  table.add("model.freeze_patch", model.freeze_patch,
+            {.doc = "Vision Transformer: the patch projection stays as it was drawn (MoCo v3)"});
   table.add("model.norm", model.norm,
             {.doc = "statistics of the norms: sync = global batch, local = this rank's rows, "
                     "group = group norm",

@@ -14,6 +14,8 @@ struct ModelOptions {
   double width = 1.0;
   bool small_stem = false;
   bool zero_init_residual = true;
+  int64_t patch = 16;
+  bool freeze_patch = true;
   std::string norm = "sync";
   int64_t norm_groups = 32;
   double norm_momentum = 0.1;
@@ -21,6 +23,13 @@ struct ModelOptions {
   int64_t head_layers = 0;
   int64_t head_hidden = 0;
   int64_t head_out = 128;
+};
+
+/// What the encoder of a run is fed with, as far as its weights depend on it. 0 is unknown: an
+/// encoder that has to know it refuses.
+struct InputShape {
+  int64_t size = 0;    ///< side of images and frames, pixels
+  int64_t frames = 0;  ///< of a clip
 };
 
 struct SimclrOptions {

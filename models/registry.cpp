@@ -3,8 +3,11 @@
 #include "models/methods/moco.h"
 #include "models/methods/moco_v3.h"
 #include "models/methods/simclr.h"
+#include "models/methods/videomoco.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
+#include "models/nets/video_resnet.h"
+#include "models/nets/vision_transformer.h"
 
 #include <functional>
 
@@ -18,22 +21,56 @@ struct MethodLine {
   std::function<std::shared_ptr<Method>(const MethodParts&)> make;
 };
 
+/// What the factory of an encoder may use.
+struct EncoderParts {
+  const ModelOptions& options;
+  const NormSettings& norm;
+  const InputShape& input;
+  uint64_t seed;
+};
+
 struct ModelLine {
   RegistryLine line;
-  std::function<std::shared_ptr<Encoder>(const ModelOptions&, const NormSettings&, uint64_t seed)>
-      make;
+  std::function<std::shared_ptr<Encoder>(const EncoderParts&)> make;
+  /// Why the options do not fit the input, as a sentence; empty where they do.
+  std::function<std::string(const ModelOptions&, const InputShape&)> problem =
+      [](const ModelOptions&, const InputShape&) { return std::string(); };
 };
 
 ModelLine resnet(int64_t depth) {
   const std::string name = "resnet" + std::to_string(depth);
   return {{name, "ResNet-" + std::to_string(depth) + " with torchvision's parameter names"},
-          [depth](const ModelOptions& options, const NormSettings& norm, uint64_t seed) {
+          [depth](const EncoderParts& parts) {
             return make_resnet({.depth = depth,
-                                .width = options.width,
-                                .small_stem = options.small_stem,
-                                .zero_init_residual = options.zero_init_residual,
-                                .norm = norm},
-                               seed);
+                                .width = parts.options.width,
+                                .small_stem = parts.options.small_stem,
+                                .zero_init_residual = parts.options.zero_init_residual,
+                                .norm = parts.norm},
+                               parts.seed);
+          }};
+}
+
+ModelLine vision_transformer(const std::string& name, int64_t dim) {
+  const auto settings = [dim](const ModelOptions& options, const InputShape& input) {
+    VisionTransformerSettings chosen{
+        .patch = options.patch, .image_size = input.size, .freeze_patch = options.freeze_patch};
+    chosen.dim = scaled_dim(dim, chosen.heads, options.width);
+    return chosen;
+  };
+  return {{name, "Vision Transformer, " + std::to_string(dim) +
+                     " wide, 12 blocks, 12 heads, as MoCo v3's, with timm's parameter names"},
+          [settings](const EncoderParts& parts) {
+            return make_vision_transformer(settings(parts.options, parts.input), parts.seed);
+          },
+          [settings](const ModelOptions& options, const InputShape& input) {
+            return problem_of(settings(options, input));
+          }};
+}
+
+ModelLine video_resnet(const std::string& name, const std::string& description, bool split) {
+  return {{name, description, InputKind::kClips}, [split](const EncoderParts& parts) {
+            return make_video_resnet(
+                {.split = split, .width = parts.options.width, .norm = parts.norm}, parts.seed);
           }};
 }
 
@@ -51,6 +88,9 @@ const std::vector<MethodLine> kMethods{
      [](const MethodParts& parts) { return std::make_shared<Moco>(parts, MocoVersion::kV2); }},
     {{"moco_v3", "momentum keys of the global batch, a predictor, no queue (arXiv 2104.02057)"},
      [](const MethodParts& parts) { return std::make_shared<MocoV3>(parts); }},
+    {{"videomoco", "MoCo on clips; a generator drops frames, keys fade (arXiv 2103.05905)",
+      InputKind::kClips},
+     [](const MethodParts& parts) { return std::make_shared<VideoMoco>(parts); }},
 };
 
 const std::vector<ModelLine> kModels{
@@ -60,10 +100,18 @@ const std::vector<ModelLine> kModels{
     resnet(101),
     resnet(152),
     {{"small_conv", "five convolutions for small images on a CPU"},
-     [](const ModelOptions& options, const NormSettings& norm, uint64_t seed) {
-       return make_small_conv(options.width, norm, seed);
+     [](const EncoderParts& parts) {
+       return make_small_conv(parts.options.width, parts.norm, parts.seed);
      }},
+    vision_transformer("vit_small", 384),
+    vision_transformer("vit_base", 768),
+    video_resnet("r3d18", "R3D-18 for clips, with torchvision's parameter names", false),
+    video_resnet("r2plus1d18", "R(2+1)D-18 for clips, with torchvision's parameter names", true),
 };
+
+const char* text_of(InputKind kind) {
+  return kind == InputKind::kImages ? "images" : "clips of video";
+}
 
 template <class Line>
 std::vector<RegistryLine> lines_of(const std::vector<Line>& table) {
@@ -98,8 +146,24 @@ ContrastSettings contrast_settings(const LossOptions& options) {
   return {.exchange = exchange_named(options.exchange), .bfloat16 = options.dtype == "bfloat16"};
 }
 
+std::vector<std::string> problems(const MethodOptions& options, const InputShape& input) {
+  const RegistryLine& method = find(kMethods, options.name, "method").line;
+  const ModelLine& model = find(kModels, options.model.name, "model");
+  if (model.line.input != method.input) {
+    std::string fitting;
+    for (const ModelLine& other : kModels)
+      if (other.line.input == method.input)
+        fitting += (fitting.empty() ? "" : ", ") + other.line.name;
+    return {"model.name=" + model.line.name + " takes " + text_of(model.line.input) +
+            ", and method.name=" + method.name + " trains on " + text_of(method.input) +
+            "; allowed with it: " + fitting};
+  }
+  const std::string problem = model.problem(options.model, input);
+  return problem.empty() ? std::vector<std::string>{} : std::vector<std::string>{problem};
+}
+
 std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,
-                                    const Communicator& communicator) {
+                                    const Communicator& communicator, const InputShape& input) {
   const ModelOptions& model = options.model;
   const NormSettings norm{.kind = model.norm,
                           .groups = model.norm_groups,
@@ -109,11 +173,15 @@ std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,
   const ModelLine& line = find(kModels, model.name, "model");
   return find(kMethods, options.name, "method")
       .make({.options = options,
-             .make_encoder = [&] { return line.make(model, norm, seed); },
+             .make_encoder =
+                 [&] {
+                   return line.make({model, norm, input, seed});
+                 },
              .head = {.layers = model.head_layers,
                       .hidden = model.head_hidden,
                       .out = model.head_out,
                       .norm = norm},
+             .input = input,
              .seed = seed,
              .communicator = communicator});
 }

@@ -12,8 +12,12 @@
 
 namespace cltrain {
 
+/// What methods train on and encoders take.
+enum class InputKind { kImages, kClips };
+
 struct RegistryLine {
   std::string name, description;
+  InputKind input = InputKind::kImages;
 };
 
 std::vector<RegistryLine> method_table();
@@ -23,9 +27,13 @@ std::vector<std::string> names_of(const std::vector<RegistryLine>& table);
 /// The options loss.* as dist/contrast.h takes them.
 ContrastSettings contrast_settings(const LossOptions& options);
 
+/// What one range cannot say: an encoder for another kind of input than the method has, or whose
+/// settings do not fit `input`. One sentence a mistake; empty when all is well.
+std::vector<std::string> problems(const MethodOptions& options, const InputShape& input);
+
 /// Builds the method on the CPU in float32 with keyed initial weights. `communicator` serves sync
 /// batch norm and must outlive the method. Names were checked by the option table.
 std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,
-                                    const Communicator& communicator);
+                                    const Communicator& communicator, const InputShape& input = {});
 
 }  // namespace cltrain

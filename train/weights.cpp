@@ -57,7 +57,8 @@ TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted
     checkpoint = checkpoint || name.starts_with(kCheckpointPrefix);
   TensorsByName found;
   for (const auto& [name, tensor] : all) {
-    const bool classifier = name.starts_with("fc.") && !wanted.contains(name);
+    const bool classifier =  // torchvision's or timm's
+        (name.starts_with("fc.") || name.starts_with("head.")) && !wanted.contains(name);
     if (checkpoint ? !name.starts_with(kCheckpointPrefix) : classifier)
       ignored.push_back(name);
     else
@@ -128,9 +129,10 @@ InitialWeights load_initial_weights(torch::nn::Module& encoder, const fs::path& 
   if (!differences.empty())
     throw CheckpointError("the weights in " + path.string() +
                           " do not fit this encoder:" + differences +
-                          "\nNothing was changed. Needed are torchvision's names without a prefix; "
-                          "set model.name, model.width, model.small_stem and model.norm as the "
-                          "weights were trained, or give another file");
+                          "\nNothing was changed. Needed are torchvision's names (vit_*: timm's) "
+                          "without a prefix; set model.name, model.width, model.small_stem, "
+                          "model.patch, augment.size and model.norm as the weights were trained, "
+                          "or give another file");
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(stored.at(name));
   result.sha256 = backbone_sha256(encoder);
   return result;

@@ -1,8 +1,9 @@
-// Weights of an encoder in and out, as safetensors files with torchvision's names and no prefix
-// ("conv1.weight", "layer1.0.bn1.running_mean", ...; models/nets/resnet.h): parameters and buffers,
-// counters of batches as int64. A ResNet's file loads into torchvision's ResNet without its `fc`.
+// Weights of an encoder in and out, as safetensors files with torchvision's names, for Vision
+// Transformers timm's, and no prefix ("conv1.weight", "layer1.0.bn1.running_mean", ...;
+// models/nets/): parameters and buffers, counters of batches as int64. A ResNet's file loads into
+// torchvision's ResNet without its `fc`, a Vision Transformer's into timm's without its `head`.
 //
-// load_initial_weights also takes a file that has the classifier `fc.*` (left out, and reported),
+// load_initial_weights also takes a file that has this classifier (left out, and reported),
 // the state.safetensors of a checkpoint (its tensors below "model.encoder."), and weights in
 // float64, float32, float16 or bfloat16, which are converted to the encoder's type.
 //

@@ -47,8 +47,8 @@ class PlanCommand : public Command {
     invocation.rank = world.rank;
     {
       const Communicators alone = open_communicators(world);
-      const auto method =
-          make_method(options.method, static_cast<uint64_t>(options.train.run.seed), *alone.loss);
+      const auto method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
+                                      *alone.loss, input_shape(options));
       move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
       print(options,
             plan_step(*method, options.method, options.train, options.data, options.augment,

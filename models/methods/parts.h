@@ -17,6 +17,7 @@ struct MethodParts {
   std::function<std::shared_ptr<Encoder>()> make_encoder;
   /// As model.head_* say; layers 0: the method's own number.
   HeadSettings head;
+  InputShape input;
   uint64_t seed;
   const Communicator& communicator;  ///< of embeddings and queues; outlives the method
 };

@@ -10,10 +10,12 @@
 #include "train/optimizer.h"
 #include "train/spread_state.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
@@ -24,18 +26,14 @@ namespace {
 struct Trained {
   ParameterGroup group;
   std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<GradientSum> sum;
 };
 
 using TrainedGroups = std::map<std::string, Trained>;
 
-TrainedGroups trained_groups(Method& method, const OptimOptions& optim,
-                             const Communicators& communicators) {
+TrainedGroups trained_groups(Method& method, const OptimOptions& optim) {
   TrainedGroups all;
   for (const ParameterGroup& group : method.groups())
-    all[group.name] = {
-        group, make_optimizer(optim, group),
-        std::make_unique<GradientSum>(group.parameters, *communicators.gradients, 1 << 16)};
+    all[group.name] = {group, make_optimizer(optim, group)};
   return all;
 }
 
@@ -52,10 +50,22 @@ std::map<std::string, at::Tensor> copy_of_state(const Method& method, const Trai
   return state;
 }
 
-void freeze_others(const TrainedGroups& groups, const Trained& trained) {
+/// Pictures [b, 3, S, S] that move and change -> [b, 3, T, S, S].
+at::Tensor as_clips(const at::Tensor& pictures, int64_t frames) {
+  std::vector<at::Tensor> all;
+  for (int64_t t = 0; t < frames; ++t)
+    all.push_back(pictures.roll({t, 2 * t}, {2, 3}) * (0.4 + 0.2 * static_cast<double>(t % 5)));
+  return at::stack(all, 2);
+}
+
+bool trains(const Phase& phase, const std::string& group) {
+  return std::find(phase.groups.begin(), phase.groups.end(), group) != phase.groups.end();
+}
+
+void freeze_others(const TrainedGroups& groups, const Phase& phase) {
   for (const auto& [name, other] : groups)
     for (const auto& [parameter_name, parameter] : other.group.parameters)
-      at::Tensor(parameter).requires_grad_(&other == &trained);
+      at::Tensor(parameter).requires_grad_(trains(phase, name));
 }
 
 }  // namespace
@@ -92,29 +102,38 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                  .rank = rank,
                  .world_size = size},
                 views);
-  const auto method = make_method(setting.method, 5, *communicators.loss);
+  const auto method =
+      make_method(setting.method, 5, *communicators.loss, {.size = setting.image_size});
   move_to(*method, c10::kCPU, setting.type);
-  TrainedGroups groups = trained_groups(*method, setting.optim, communicators);
+  TrainedGroups groups = trained_groups(*method, setting.optim);
+  std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase
   Trace trace;
   for (int64_t step = 0; step < setting.steps; ++step) {
     Batch batch = loader.next();
-    for (auto& [name, tensor] : batch.tensors) tensor = tensor.to(setting.type);
+    for (auto& [name, tensor] : batch.tensors) {
+      tensor = tensor.to(setting.type);
+      if (setting.frames > 0) tensor = as_clips(tensor, setting.frames);
+    }
     trace.cuts.push_back(batch.cut);
     StepContext context{communicators, 5, step, batch.epoch, batch.cut.rank_rows()};
     context.total_steps = setting.steps;
     auto& gradients = trace.gradients.emplace_back();
     for (const Phase& phase : method->plan(step, setting.steps)) {
-      Trained& trained = groups.at(phase.groups.at(0));  // one group a phase so far
-      freeze_others(groups, trained);
+      freeze_others(groups, phase);
+      std::vector<NamedTensor> parameters;
+      for (const std::string& name : phase.groups)
+        for (const NamedTensor& item : groups.at(name).group.parameters) parameters.push_back(item);
+      auto& sum = sums[phase.name];
+      if (!sum) sum = std::make_unique<GradientSum>(parameters, *communicators.gradients, 1 << 16);
       const LossShare loss =
-          forward_backward(*method, phase, batch, context, /*autocast=*/false, *trained.sum);
-      trained.sum->finish();
+          forward_backward(*method, phase, batch, context, /*autocast=*/false, *sum);
+      sum->finish();
       at::Tensor total = at::tensor({loss.share.item<double>()}, at::kDouble);
       communicators.control->all_reduce_sum(total);
       trace.losses.push_back(total.item<double>());
-      for (const auto& [name, parameter] : trained.group.parameters)
-        gradients[name] = parameter.grad().clone();
-      trained.optimizer->update(setting.optim.lr);
+      for (const auto& [name, parameter] : parameters) gradients[name] = parameter.grad().clone();
+      for (const std::string& name : phase.groups)
+        groups.at(name).optimizer->update(setting.optim.lr);
       commit_statistics(*method);
       method->after_phase(phase, batch, context);
     }

@@ -127,6 +127,53 @@ TEST(Bfloat16Conv2d, HandsOnChannelsLastAndLeavesFloat32Alone) {
   EXPECT_LT(largest(y - plain), 0.02 * largest(plain));
 }
 
+/// Result, gradient of x and gradient of the weight of a convolution, summed with fixed weights.
+template <class Convolution>
+std::vector<at::Tensor> results_of(Convolution& convolution, const at::Tensor& input,
+                                   bool bfloat16) {
+  const at::Tensor x = input.detach().requires_grad_();
+  convolution.zero_grad();
+  at::Tensor y;
+  {
+    const AutocastGuard autocast(at::kCPU, bfloat16);
+    y = convolution.forward(x).to(at::kFloat);
+  }
+  (y * values(y.sizes(), 0.4)).sum().backward();
+  return {y.detach(), x.grad(), convolution.weight.grad().clone()};
+}
+
+template <class Convolution>
+void expect_bfloat16_follows(Convolution&& convolution, const at::Tensor& x) {
+  convolution.weight.detach().copy_(values(convolution.weight.sizes(), 0.3));
+  const std::vector<at::Tensor> exact = results_of(convolution, x, false);
+  for (int repetition = 0; repetition < 3; ++repetition) {
+    const std::vector<at::Tensor> rounded = results_of(convolution, x, true);
+    for (size_t i = 0; i < exact.size(); ++i) {
+      SCOPED_TRACE("tensor " + std::to_string(i));
+      EXPECT_FALSE(at::equal(rounded[i], exact[i]));
+      const at::Tensor error = (rounded[i] - exact[i]).norm() / exact[i].norm();
+      EXPECT_LT(error.item<double>(), 0.02);
+    }
+  }
+}
+
+// Where a kernel is larger than what it slides over, LibTorch's own gradient of the weight holds
+// what was in memory before: any number, infinite ones among them.
+TEST(Bfloat16Convolutions, FollowFloat32WhereTheKernelIsLargerThanTheInput) {
+  for (const int64_t stride : {1, 2})
+    for (const int64_t extent : {1, 2, 3, 5}) {
+      SCOPED_TRACE("extent " + std::to_string(extent) + ", stride " + std::to_string(stride));
+      expect_bfloat16_follows(Conv2d(16, 24, 3, stride, 1), values({4, 16, extent, extent}, 0.1));
+      expect_bfloat16_follows(Conv2d(16, 24, 7, stride, 3), values({4, 16, extent, extent}, 0.1));
+      expect_bfloat16_follows(Conv2d(16, 24, 3, 1, 6, /*dilation=*/6),
+                              values({4, 16, 3 * extent, 3 * extent}, 0.1));
+      expect_bfloat16_follows(Conv3d(16, 24, {3, 3, 3}, {stride, stride, stride}, {1, 1, 1}),
+                              values({4, 16, extent, 4, 4}, 0.1));
+      expect_bfloat16_follows(Conv3d(16, 24, {1, 3, 3}, {1, stride, stride}, {0, 1, 1}),
+                              values({4, 16, 2, extent, extent}, 0.1));
+    }
+}
+
 std::map<std::string, at::Tensor> gradients(Encoder& net, const at::Tensor& x, bool bfloat16,
                                             at::Tensor& features) {
   net.zero_grad();

@@ -3,53 +3,14 @@
 
 resnet_states.txt    every parameter and buffer, but the classifier's: "name shape" a line
 resnet_features.txt  features, running statistics and gradients of networks whose weights follow a
-                     formula (filled() below, and in resnet_features_test.cpp), in float64
+                     formula (golden_values.py, golden.h), in float64
 
 Usage: PYTHONPATH=<torch and torchvision> python3 make_golden_resnets.py
 Made with torch 2.11.0, torchvision 0.26.0.
 """
-import math
-import pathlib
-
-import numpy
 import torch
 import torchvision
-
-FOLDER = pathlib.Path(__file__).parent / "golden"
-M32 = numpy.uint64(0xFFFFFFFF)
-
-
-def filled(name, shape):
-    """Numbers in [-1, 1) that depend on the name and the flat index only: whole-number arithmetic,
-    so that every language finds the same ones."""
-    salt = 0x811C9DC5
-    for letter in name.encode():
-        salt = (salt ^ letter) * 0x01000193 & 0xFFFFFFFF
-    h = numpy.arange(math.prod(shape), dtype=numpy.uint64)
-    h = (h * numpy.uint64(0x9E3779B1) + numpy.uint64(salt)) & M32
-    h ^= h >> numpy.uint64(15)
-    h = (h * numpy.uint64(0x85EBCA77)) & M32
-    h ^= h >> numpy.uint64(13)
-    h = (h * numpy.uint64(0xC2B2AE3D)) & M32
-    h ^= h >> numpy.uint64(16)
-    return torch.from_numpy(h.astype(numpy.float64) / 2**31 - 1).reshape(shape)
-
-
-def fill(net):
-    for name, tensor in list(net.named_parameters()) + list(net.named_buffers()):
-        if not tensor.is_floating_point():
-            continue
-        values = filled(name, tensor.shape)
-        if tensor.dim() == 4:  # uniform with variance 2 / fan-in
-            values = values * math.sqrt(6 / math.prod(tensor.shape[1:]))
-        elif name.endswith("running_var"):
-            values = 1 + 0.5 * values
-        elif name.endswith("weight"):
-            values = 1 + 0.2 * values
-        else:
-            values = 0.1 * values
-        with torch.no_grad():
-            tensor.copy_(values)
+from golden_values import FOLDER, fill, filled, line, states
 
 
 def make(depth, small_stem):
@@ -60,11 +21,6 @@ def make(depth, small_stem):
     net.fc = torch.nn.Identity()
     fill(net)
     return net
-
-
-def line(out, name, values):
-    flat = values.detach().reshape(-1).tolist()
-    out.write(f"{name} {len(flat)} " + " ".join(f"{v:.17g}" for v in flat) + "\n")
 
 
 def features(out, depth, small_stem, side):
@@ -94,11 +50,7 @@ def main():
         for depth in (18, 34, 50, 101, 152):
             net = getattr(torchvision.models, f"resnet{depth}")(weights=None)
             net.fc = torch.nn.Identity()
-            count = sum(p.numel() for p in net.parameters())
-            out.write(f"resnet{depth} {count}\n")
-            for name, tensor in net.state_dict().items():
-                shape = "x".join(map(str, tensor.shape)) or "scalar"
-                out.write(f" {name} {shape}\n")
+            states(out, f"resnet{depth}", net)
     with open(FOLDER / "resnet_features.txt", "w") as out:
         features(out, 18, False, 64)
         features(out, 18, True, 16)

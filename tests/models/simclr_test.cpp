@@ -37,17 +37,73 @@ TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
   const auto alone = testing::one_rank();
   const std::vector<std::string> models = names_of(model_table());
   EXPECT_EQ(models, (std::vector<std::string>{"resnet18", "resnet34", "resnet50", "resnet101",
-                                              "resnet152", "small_conv"}));
+                                              "resnet152", "small_conv", "vit_small", "vit_base",
+                                              "r3d18", "r2plus1d18"}));
   for (const std::string& method : names_of(method_table()))
     for (const std::string& model : models) {
       MethodOptions options;
       options.name = method;
       options.model.name = model;
       options.model.width = 0.0625;
-      EXPECT_GT(make_method(options, 1, *alone)->parameters().size(), 0u) << method << model;
+      EXPECT_GT(make_method(options, 1, *alone, {.size = 32})->parameters().size(), 0u)
+          << method << model;
     }
   for (const RegistryLine& line : model_table()) EXPECT_FALSE(line.description.empty());
   for (const RegistryLine& line : method_table()) EXPECT_FALSE(line.description.empty());
+}
+
+TEST(Registry, AnEncoderHasToFitTheMethodAndTheImages) {
+  MethodOptions options = small_simclr();
+  EXPECT_TRUE(problems(options, {.size = 28}).empty());
+  for (const char* model : {"vit_small", "vit_base"}) {
+    options.model.name = model;
+    const std::vector<std::string> found = problems(options, {.size = 28});
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0],
+              "model.patch=16 does not divide augment.size=28, the side of the images; set "
+              "model.patch=14, or make augment.size a multiple of the patch");
+    EXPECT_TRUE(problems(options, {.size = 32}).empty());
+    EXPECT_EQ(problems(options, {}).size(), 1u) << "an unknown size";
+  }
+  options.model.name = "r3d18";
+  const std::vector<std::string> found = problems(options, {.size = 32});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].find("model.name=r3d18 takes clips of video, and method.name=simclr trains on "
+                          "images; allowed with it: resnet18, "),
+            0u)
+      << found[0];
+  EXPECT_EQ(found[0].find("r2plus1d18"), std::string::npos) << found[0];
+}
+
+// A network whose weights depend on the image size is not made for a guess.
+TEST(Registry, AVisionTransformerIsNotMadeForAnUnknownSize) {
+  const auto alone = testing::one_rank();
+  MethodOptions options = small_simclr();
+  options.model.name = "vit_small";
+  EXPECT_THROW(make_method(options, 1, *alone), c10::Error);
+}
+
+// What is frozen is part of the state, and of no group that an optimiser has.
+TEST(Registry, AFrozenPatchProjectionIsInNoGroup) {
+  const auto alone = testing::one_rank();
+  MethodOptions options = small_simclr();
+  options.model.name = "vit_small";
+  options.model.width = 0.25;
+  options.model.patch = 4;
+  for (const bool freeze : {true, false}) {
+    options.model.freeze_patch = freeze;
+    const auto method = make_method(options, 1, *alone, {.size = 8});
+    int64_t positions = 0, patches = 0;
+    for (const ParameterGroup& group : method->groups())
+      for (const auto& [name, parameter] : group.parameters) {
+        positions += name == "encoder.pos_embed";
+        patches += name.starts_with("encoder.patch_embed.");
+      }
+    EXPECT_EQ(positions, 0);
+    EXPECT_EQ(patches, freeze ? 0 : 2);
+    EXPECT_EQ(method->named_buffers().contains("encoder.patch_embed.proj.weight"), freeze);
+    EXPECT_TRUE(method->named_buffers().contains("encoder.pos_embed"));
+  }
 }
 
 TEST(Registry, RefusesNamesItDoesNotHave) {

@@ -3,12 +3,15 @@
 
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
+#include "models/nets/video_resnet.h"
+#include "models/nets/vision_transformer.h"
 #include "tests/train/folder.h"
 #include "train/digest.h"
 #include "train/files.h"
 #include "train/safetensors.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -26,6 +29,21 @@ using testing::mentions;
 std::shared_ptr<Encoder> resnet(uint64_t seed, double width = 1.0 / 32) {
   return make_resnet({.depth = 18, .width = width, .small_stem = true, .norm = {.kind = "local"}},
                      seed);
+}
+
+std::shared_ptr<Encoder> transformer(uint64_t seed, int64_t image_size = 16,
+                                     bool freeze_patch = true) {
+  return make_vision_transformer({.dim = 16,
+                                  .depth = 2,
+                                  .heads = 2,
+                                  .patch = 4,
+                                  .image_size = image_size,
+                                  .freeze_patch = freeze_patch},
+                                 seed);
+}
+
+std::shared_ptr<Encoder> video(uint64_t seed, bool split) {
+  return make_video_resnet({.split = split, .width = 1.0 / 32, .norm = {.kind = "local"}}, seed);
 }
 
 std::map<std::string, at::Tensor> state_of(const torch::nn::Module& net) {
@@ -123,6 +141,39 @@ TEST_F(Weights, ACheckpointGivesItsEncoder) {
   write_safetensors(file(), all);
   EXPECT_EQ(load_initial_weights(*other, file()).ignored.size(), 3u);
   EXPECT_TRUE(equal_states(*net, *other));
+}
+
+// Frozen weights travel like others, and go into a network that trains them.
+TEST_F(Weights, OfEveryFamilyComeBackBitForBit) {
+  const std::vector<std::array<std::shared_ptr<Encoder>, 2>> pairs{
+      {transformer(1), transformer(2)},
+      {transformer(1), transformer(2, 16, /*freeze_patch=*/false)},
+      {transformer(1, 16, /*freeze_patch=*/false), transformer(2)},
+      {video(1, false), video(2, false)},
+      {video(1, true), video(2, true)}};
+  for (const auto& [net, other] : pairs) {
+    shake_buffers(*net);
+    export_backbone(*net, file(), {});
+    ASSERT_FALSE(equal_states(*net, *other));
+    load_initial_weights(*other, file());
+    EXPECT_TRUE(equal_states(*net, *other));
+  }
+}
+
+TEST_F(Weights, TimmsClassifierIsLeftOutAndOtherPositionsAreNamed) {
+  const auto net = transformer(1), other = transformer(2), large = transformer(2, 24);
+  write_changed(*net, [](auto& state) {
+    state["head.weight"] = at::ones({10, 16});
+    state["head.bias"] = at::ones({10});
+  });
+  EXPECT_EQ(load_initial_weights(*other, file()).ignored,
+            (std::vector<std::string>{"head.bias", "head.weight"}));
+  EXPECT_TRUE(equal_states(*net, *other));
+  const std::string text = error_of<CheckpointError>([&] { load_initial_weights(*large, file()); });
+  EXPECT_TRUE(mentions(text,
+                       "pos_embed: the file has Float [1, 17, 16], the encoder Float "
+                       "[1, 37, 16]"));
+  EXPECT_TRUE(mentions(text, "augment.size"));
 }
 
 TEST_F(Weights, EveryFloatingPointTypeIsConverted) {
