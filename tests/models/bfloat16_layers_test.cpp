@@ -4,6 +4,7 @@
 #include "models/nets/projection_head.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
+#include "tests/models/golden.h"
 #include "tests/models/values.h"
 #include "train/autocast.h"
 
@@ -20,6 +21,8 @@ namespace cltrain {
 namespace {
 
 const NormSettings kLocal{.kind = "local"};
+
+using testing::filled;
 
 at::Tensor values(at::IntArrayRef shape, double phase, at::ScalarType type = at::kFloat) {
   return testing::values(shape, phase, type);
@@ -131,20 +134,20 @@ TEST(Bfloat16Conv2d, HandsOnChannelsLastAndLeavesFloat32Alone) {
 template <class Convolution>
 std::vector<at::Tensor> results_of(Convolution& convolution, const at::Tensor& input,
                                    bool bfloat16) {
-  const at::Tensor x = input.detach().requires_grad_();
+  const at::Tensor x = input.to(at::kFloat).requires_grad_();
   convolution.zero_grad();
   at::Tensor y;
   {
     const AutocastGuard autocast(at::kCPU, bfloat16);
     y = convolution.forward(x).to(at::kFloat);
   }
-  (y * values(y.sizes(), 0.4)).sum().backward();
+  (y * filled("upstream", y.sizes())).sum().backward();
   return {y.detach(), x.grad(), convolution.weight.grad().clone()};
 }
 
 template <class Convolution>
 void expect_bfloat16_follows(Convolution&& convolution, const at::Tensor& x) {
-  convolution.weight.detach().copy_(values(convolution.weight.sizes(), 0.3));
+  convolution.weight.detach().copy_(filled("weight", convolution.weight.sizes()));
   const std::vector<at::Tensor> exact = results_of(convolution, x, false);
   for (int repetition = 0; repetition < 3; ++repetition) {
     const std::vector<at::Tensor> rounded = results_of(convolution, x, true);
@@ -163,14 +166,14 @@ TEST(Bfloat16Convolutions, FollowFloat32WhereTheKernelIsLargerThanTheInput) {
   for (const int64_t stride : {1, 2})
     for (const int64_t extent : {1, 2, 3, 5}) {
       SCOPED_TRACE("extent " + std::to_string(extent) + ", stride " + std::to_string(stride));
-      expect_bfloat16_follows(Conv2d(16, 24, 3, stride, 1), values({4, 16, extent, extent}, 0.1));
-      expect_bfloat16_follows(Conv2d(16, 24, 7, stride, 3), values({4, 16, extent, extent}, 0.1));
+      expect_bfloat16_follows(Conv2d(16, 24, 3, stride, 1), filled("x", {4, 16, extent, extent}));
+      expect_bfloat16_follows(Conv2d(16, 24, 7, stride, 3), filled("x", {4, 16, extent, extent}));
       expect_bfloat16_follows(Conv2d(16, 24, 3, 1, 6, /*dilation=*/6),
-                              values({4, 16, 3 * extent, 3 * extent}, 0.1));
+                              filled("x", {4, 16, 3 * extent, 3 * extent}));
       expect_bfloat16_follows(Conv3d(16, 24, {3, 3, 3}, {stride, stride, stride}, {1, 1, 1}),
-                              values({4, 16, extent, 4, 4}, 0.1));
+                              filled("x", {4, 16, extent, 4, 4}));
       expect_bfloat16_follows(Conv3d(16, 24, {1, 3, 3}, {1, stride, stride}, {0, 1, 1}),
-                              values({4, 16, 2, extent, extent}, 0.1));
+                              filled("x", {4, 16, 2, extent, extent}));
     }
 }
 
