@@ -75,7 +75,8 @@ class Method : public torch::nn::Module {
   /// After the phase's update: momentum copies, queue pushes, bank writes. Never called for a
   /// refused step.
   virtual void after_phase(const Phase& phase, const Batch& batch, const StepContext& context) {}
-  /// images [N, 3, H, W] -> features [N, F] for evaluation; call in evaluation mode, without graph.
+  /// images [N, 3, H, W], or clips [N, 3, T, H, W] -> features [N, F] for evaluation; call in
+  /// evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
   /// Negatives that each anchor of a full batch is compared with.
   virtual int64_t negatives_per_anchor(int64_t global_batch) const = 0;
