@@ -264,20 +264,20 @@ TEST(BadVideos, AreOfTheKindsThatAreDocumented) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");  // FFmpeg says nothing
 }
 
-/// Two parts of a broadcast, put together: frames of the second have another size.
+/// Two videos, put together as they are: frames of the second have another size.
 TEST(BadVideos, FramesThatChangeTheirSizeAreUnsupported) {
   TemporaryFolder folder;
-  make_video(folder / "a.ts", "-frames:v 20 -c:v mpeg2video");
-  make_video(folder / "b.ts", "-frames:v 20 -c:v mpeg2video -output_ts_offset 1",
+  make_video(folder / "a.mkv", "-frames:v 20 -c:v mjpeg -pix_fmt yuvj420p");
+  make_video(folder / "b.mkv", "-frames:v 20 -c:v mjpeg -pix_fmt yuvj420p",
              "testsrc2=size=64x48:rate=30");
-  Bytes both = testing::read(folder / "a.ts");
-  const Bytes second = testing::read(folder / "b.ts");
-  both.insert(both.end(), second.begin(), second.end());
-  testing::write(folder / "both.ts", both);
+  const std::string list = "file a.mkv\nfile b.mkv\n";
+  testing::write(folder / "list", Bytes(list.begin(), list.end()));
+  testing::shell("ffmpeg -nostdin -v error -f concat -i " + testing::quoted(folder / "list") +
+                 " -c copy " + testing::quoted(folder / "both.mkv"));
   std::string message;
-  EXPECT_EQ(kind_of(folder / "both.ts", &message), "unsupported");
+  EXPECT_EQ(kind_of(folder / "both.mkv", &message), "unsupported");
   EXPECT_MENTIONS(message, "a frame of 64 x 48 pixels in a video of 96 x 64");
-  VideoFile video(*ffmpeg(), folder / "both.ts");
+  VideoFile video(*ffmpeg(), folder / "both.mkv");
   EXPECT_EQ(frames_in(video, every(10)).size(), 10u);  // what does not reach it is sound
 }
 
