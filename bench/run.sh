@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All benchmarks beside their peers, one after the other: bench/run.sh [NAME ...]
 #   views       views of CIFAR pictures and photographs, one thread, beside torchvision
+#   clips       views of clips out of video files, one and two threads, beside PyAV and decord
 #   fashion     whole training steps, small network, beside eager PyTorch
 #   cifar       the same, ResNet-18 with batches of 64, float32 and bfloat16 (needs CIFAR-100)
 #   knn         50,000 x 10,000 nearest neighbours, beside faiss in Python
@@ -14,17 +15,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=../launcher/setup.sh
 source launcher/setup.sh
 
-[ $# -gt 0 ] || set -- views fashion cifar knn probe health queue ntxent
+[ $# -gt 0 ] || set -- views clips fashion cifar knn probe health queue ntxent
 install_torch tests
 install_peers
 build_program tests
 allow_mpi_as_root
-show cmake --build build -j "$(build_jobs)" --target views_bench eval_bench queue_bench ntxent
+show cmake --build build -j "$(build_jobs)" --target views_bench clips_bench eval_bench queue_bench \
+  ntxent
 export PYTHONPATH=$peers_folder:$torch_folder
 for name in "$@"; do
   phase "$name"
   case $name in
     views) show "$python" bench/views.py --rounds 5 ;;
+    clips)
+      install_bench_peers
+      show env "PYTHONPATH=$bench_peers_folder:$PYTHONPATH" "$python" bench/clips.py --rounds 5
+      ;;
     fashion) show "$python" bench/throughput.py ;;
     cifar)
       show "$python" bench/throughput.py --case cifar --ranks 1 --steps 10
@@ -43,7 +49,10 @@ for name in "$@"; do
       show env "PYTHONPATH=$bench_peers_folder:$PYTHONPATH" build/bench/ntxent \
         --json build/ntxent.jsonl --plot build/ntxent.png
       ;;
-    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health queue ntxent" ;;
+    *)
+      fail "no benchmark is called $name" \
+        "one of: views clips fashion cifar knn probe health queue ntxent"
+      ;;
   esac
 done
 end_phase

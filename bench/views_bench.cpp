@@ -159,7 +159,7 @@ void measure_batch(const AugmentOptions& options, uint64_t first, std::vector<Sa
     if (draw.blur) gaussian_blur(planes, blur_kernel_size(options), draw.sigma, scratch.blur);
   });
   each_view(stages.normalise, [&](const Sample&, const ViewDraw&, Planes& planes) {
-    normalise(planes, options, view.data());
+    normalise(planes, options, {view.data(), planes.area()});
   });
 }
 

@@ -89,6 +89,16 @@ std::string write_item(const std::vector<Item>& values) {
   return "[" + join(items) + "]";
 }
 
+template <class Value>
+std::string write_field(const OptionSpec&, const Value& value) {
+  return write_item(value);
+}
+template <class Item>
+std::string write_field(const OptionSpec& spec, const std::vector<Item>& values) {
+  const bool alone = spec.one_for_all && values.size() == 1;
+  return alone ? write_item(values.front()) : write_item(values);
+}
+
 std::string range_text(const OptionSpec& spec) {
   std::string text;
   if (spec.min) text += (spec.above_min ? " > " : " >= ") + write_float(*spec.min);
@@ -149,13 +159,15 @@ Option::Option(std::string name, Target target, OptionSpec spec)
 }
 
 std::string Option::type_name() const {
-  return std::visit(
-      Overloaded{[](bool*) { return "bool"; }, [](int64_t*) { return "int"; },
-                 [](double*) { return "float"; }, [](std::string*) { return "string"; },
-                 [](std::vector<double>*) { return "list of float"; },
-                 [](std::vector<int64_t>*) { return "list of int"; },
-                 [](std::vector<std::string>*) { return "list of string"; }},
-      target_);
+  const std::string type =
+      std::visit(Overloaded{[](bool*) { return "bool"; }, [](int64_t*) { return "int"; },
+                            [](double*) { return "float"; }, [](std::string*) { return "string"; },
+                            [](std::vector<double>*) { return "list of float"; },
+                            [](std::vector<int64_t>*) { return "list of int"; },
+                            [](std::vector<std::string>*) { return "list of string"; }},
+                 target_);
+  const std::string list_of = "list of ";
+  return spec_.one_for_all ? type.substr(list_of.size()) + " or list" : type;
 }
 
 std::string Option::allowed() const {
@@ -167,7 +179,10 @@ std::string Option::allowed() const {
                  [&](int64_t*) { return "a whole number" + range; },
                  [&](double*) { return "a number" + range; },
                  [&](std::string*) { return choices.empty() ? "text" : "one of " + choices; },
-                 [&](std::vector<double>*) { return "a list of numbers" + each; },
+                 [&](std::vector<double>*) {
+                   return (spec_.one_for_all ? "a number" + range + ", or " : "") +
+                          ("a list of numbers" + each);
+                 },
                  [&](std::vector<int64_t>*) { return "a list of whole numbers" + each; },
                  [&](std::vector<std::string>*) {
                    return choices.empty() ? "a list of texts" : "a list, each one of " + choices;
@@ -176,11 +191,11 @@ std::string Option::allowed() const {
 }
 
 std::string Option::format() const {
-  return std::visit([](const auto* field) { return write_item(*field); }, target_);
+  return std::visit([this](const auto* field) { return write_field(spec_, *field); }, target_);
 }
 
 bool Option::is_list() const {
-  return type_name().starts_with("list");
+  return type_name().find("list") != std::string::npos;
 }
 
 bool Option::is_string() const {
@@ -192,6 +207,8 @@ std::string Option::assign(std::string_view text) {
       [&](auto* field) -> std::string {
         if constexpr (requires { read_item(spec_, text, *field); }) {
           return read_item(spec_, text, *field);
+        } else if (spec_.one_for_all) {
+          return read_list(spec_, {std::string(text)}, *field);
         } else {
           return "is not a list";
         }

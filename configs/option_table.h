@@ -28,7 +28,8 @@ struct OptionSpec {
   std::optional<double> max = {};  ///< largest allowed number (inclusive)
   bool above_min = false;          ///< true: the value must be > min rather than >= min
   std::vector<std::string> choices = {};  ///< allowed strings; empty: any
-  bool safe_to_change = false;            ///< true: may differ when a run is resumed
+  bool one_for_all = false;     ///< lists: a single number is allowed, and means a list of it alone
+  bool safe_to_change = false;  ///< true: may differ when a run is resumed
 };
 
 /// One declared option, bound to the field of a struct.
@@ -41,12 +42,14 @@ class Option {
 
   const std::string& name() const { return name_; }
   const OptionSpec& spec() const { return spec_; }
-  /// "bool", "int", "float", "string", "list of float", "list of int" or "list of string".
+  /// "bool", "int", "float", "string", "list of float", "list of int" or "list of string"; "float
+  /// or list" and the like where one value may stand for all.
   std::string type_name() const;
   /// What is allowed, for people: "a whole number >= 1", "one of sgd, lars, adamw", ...
   std::string allowed() const;
   /// The current value of the bound field, written as YAML flow text with `${` escaped: a config
-  /// that holds this text reads back as exactly this value.
+  /// that holds this text reads back as exactly this value. Of one_for_all, a list of one value is
+  /// written as that value.
   std::string format() const;
   const std::string& default_text() const { return default_text_; }
   bool is_list() const;

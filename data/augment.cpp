@@ -25,7 +25,16 @@ enum Site : uint32_t {
   kGray = 8,
   kBlur = 9,
   kSigma = 10,
+  kSolarize = 11,
+  kClipStart = 12,
 };
+
+/// Sites of one frame's own draws follow those of the clip.
+constexpr uint32_t kSitesOfFrame = 16;
+
+ViewOut whole_view(const AugmentOptions& options, float* out) {
+  return {out, options.size * options.size};
+}
 
 /// Python's round(): halves go to the even neighbour.
 int64_t round_even(double value) {
@@ -63,6 +72,41 @@ Box draw_crop(const AugmentOptions& options, int64_t height, int64_t width, Keye
   return central_crop(options, height, width);
 }
 
+/// Where the draws of a view lie in the counter.
+struct Place {
+  PhiloxKey key;
+  uint64_t sample_id;
+  uint32_t view;
+  uint32_t first_site = 0;
+
+  KeyedStream operator()(Site site) const {
+    return KeyedStream(key, sample_id, view, first_site + site);
+  }
+};
+
+/// Jitter and grey.
+void draw_colour(ViewDraw& draw, const AugmentOptions& options, const Place& at) {
+  const auto factor = [&](Site site, double strength) {
+    return at(site).uniform(std::max(0.0, 1 - strength), 1 + strength);
+  };
+  draw.jitter = at(kJitter).chance(options.jitter_probability);
+  draw.order = {0, 1, 2, 3};
+  KeyedStream order = at(kOrder);
+  for (uint64_t last = 3; last > 0; --last)
+    std::swap(draw.order[last], draw.order[order.below(last + 1)]);
+  draw.brightness = factor(kBrightness, options.brightness);
+  draw.contrast = factor(kContrast, options.contrast);
+  draw.saturation = factor(kSaturation, options.saturation);
+  draw.hue = at(kHue).uniform(-options.hue, options.hue);
+  draw.gray = at(kGray).chance(options.gray);
+}
+
+CLTRAIN_SIMD void invert_from_128(uint8_t* levels, int64_t count) {
+#pragma omp simd
+  for (int64_t at = 0; at < count; ++at)
+    levels[at] = static_cast<uint8_t>(levels[at] >= 128 ? 255 - levels[at] : levels[at]);
+}
+
 CLTRAIN_SIMD void scale_to_floats(const uint8_t* __restrict levels, int64_t count, float scale,
                                   float shift, float* __restrict out) {
 #pragma omp simd
@@ -73,25 +117,27 @@ CLTRAIN_SIMD void scale_to_floats(const uint8_t* __restrict levels, int64_t coun
 
 ViewDraw draw_view(const AugmentOptions& options, int64_t image_height, int64_t image_width,
                    PhiloxKey key, uint64_t sample_id, uint32_t view) {
-  const auto at = [&](Site site) { return KeyedStream(key, sample_id, view, site); };
-  const auto factor = [&](Site site, double strength) {
-    return at(site).uniform(std::max(0.0, 1 - strength), 1 + strength);
-  };
+  const Place at{key, sample_id, view};
   ViewDraw draw;
   draw.crop = draw_crop(options, image_height, image_width, at(kCrop));
   draw.flip = at(kFlip).chance(options.flip);
-  draw.jitter = at(kJitter).chance(options.jitter_probability);
-  KeyedStream order = at(kOrder);
-  for (uint64_t last = 3; last > 0; --last)
-    std::swap(draw.order[last], draw.order[order.below(last + 1)]);
-  draw.brightness = factor(kBrightness, options.brightness);
-  draw.contrast = factor(kContrast, options.contrast);
-  draw.saturation = factor(kSaturation, options.saturation);
-  draw.hue = at(kHue).uniform(-options.hue, options.hue);
-  draw.gray = at(kGray).chance(options.gray);
-  draw.blur = at(kBlur).chance(options.blur);
+  draw_colour(draw, options, at);
+  draw.blur = at(kBlur).chance(options.blur.of(view));
   draw.sigma = at(kSigma).uniform(options.blur_sigma_min, options.blur_sigma_max);
+  draw.solarize = at(kSolarize).chance(options.solarize.of(view));
   return draw;
+}
+
+ViewDraw draw_of_frame(ViewDraw draw, const AugmentOptions& options, PhiloxKey key,
+                       uint64_t sample_id, uint32_t view, int64_t frame) {
+  draw_colour(draw, options,
+              {key, sample_id, view, kSitesOfFrame * (static_cast<uint32_t>(frame) + 1)});
+  return draw;
+}
+
+int64_t draw_clip_start(PhiloxKey key, uint64_t sample_id, int64_t starts) {
+  return static_cast<int64_t>(
+      KeyedStream(key, sample_id, 0, kClipStart).below(static_cast<uint64_t>(starts)));
 }
 
 void jitter(Planes& picture, const ViewDraw& draw) {
@@ -103,18 +149,22 @@ void jitter(Planes& picture, const ViewDraw& draw) {
   }
 }
 
-void normalise(const Planes& picture, const AugmentOptions& options, float* out) {
+void solarize(Planes& picture) {
+  invert_from_128(picture.pixels.data(), 3 * picture.area());
+}
+
+void normalise(const Planes& picture, const AugmentOptions& options, const ViewOut& out) {
   for (int channel = 0; channel < 3; ++channel) {
     const double mean = options.mean[static_cast<size_t>(channel)];
     const double deviation = options.std[static_cast<size_t>(channel)];
     scale_to_floats(picture.plane(channel), picture.area(),
                     static_cast<float>(1 / (255 * deviation)),
-                    static_cast<float>(-mean / deviation), out + channel * picture.area());
+                    static_cast<float>(-mean / deviation), out.red + channel * out.distance);
   }
 }
 
 void apply_view(const Picture& source, const ViewDraw& draw, const AugmentOptions& options,
-                ViewScratch& scratch, float* out) {
+                ViewScratch& scratch, const ViewOut& out) {
   Planes& picture = scratch.picture;
   resample(source,
            {.crop = source.place(draw.crop),
@@ -126,7 +176,13 @@ void apply_view(const Picture& source, const ViewDraw& draw, const AugmentOption
   if (draw.jitter) jitter(picture, draw);
   if (draw.gray) make_gray(picture);
   if (draw.blur) gaussian_blur(picture, blur_kernel_size(options), draw.sigma, scratch.blur);
+  if (draw.solarize) solarize(picture);
   normalise(picture, options, out);
+}
+
+void apply_view(const Picture& source, const ViewDraw& draw, const AugmentOptions& options,
+                ViewScratch& scratch, float* out) {
+  apply_view(source, draw, options, scratch, whole_view(options, out));
 }
 
 void apply_view(const Image& image, const ViewDraw& draw, const AugmentOptions& options,
@@ -142,7 +198,7 @@ int64_t plain_shorter_side(const AugmentOptions& options, int64_t height, int64_
 }
 
 void plain_view(const Picture& source, int64_t height, int64_t width, const AugmentOptions& options,
-                ViewScratch& scratch, float* out) {
+                ViewScratch& scratch, const ViewOut& out) {
   const int64_t size = options.size, shorter = plain_shorter_side(options, height, width);
   // torchvision's Resize: the longer side is cut to a whole number, not
   // rounded.
@@ -157,6 +213,11 @@ void plain_view(const Picture& source, int64_t height, int64_t width, const Augm
             .side = size},
            scratch.resample, scratch.picture);
   normalise(scratch.picture, options, out);
+}
+
+void plain_view(const Picture& source, int64_t height, int64_t width, const AugmentOptions& options,
+                ViewScratch& scratch, float* out) {
+  plain_view(source, height, width, options, scratch, whole_view(options, out));
 }
 
 void plain_view(const Image& image, const AugmentOptions& options, float* out) {

@@ -24,7 +24,8 @@ struct ReplacedRow {
 };
 
 struct Batch {
-  std::map<std::string, at::Tensor> tensors;  ///< "view0", "view1", ...: [b, 3, S, S] float32
+  /// "view0", "view1", ...: float32, [b, 3, S, S] of pictures, [b, 3, T, S, S] of clips.
+  std::map<std::string, at::Tensor> tensors;
   at::Tensor ids;        ///< [b] int64, Dataset::source_id: keyed draws (views, dropout) use these
   at::Tensor positions;  ///< [b] int64, 0 .. size - 1: memory banks use these
   at::Tensor labels;     ///< [b] int64; undefined when the data set has none

@@ -1,4 +1,5 @@
-// What a data set is: numbered images with labels, read-only.
+// What a data set is: numbered samples with labels, read-only. SampleSet is what samplers, ids and
+// evaluation need to know of any set; Dataset adds what is seen: pictures, and views made of them.
 //
 // Positions are 0 .. size() - 1, dense: samplers and memory banks count in them. source_id() is the
 // sample's place in the *official* order of the set; it differs from the position only when
@@ -30,7 +31,8 @@ class DataError : public std::runtime_error {
 class BadSample : public DataError {
  public:
   /// `kind`: "unreadable" (the file cannot be read), "damaged" (truncated, corrupt), "unsupported"
-  /// (neither JPEG nor PNG, or a variant nobody decodes), "too_large" (declared size).
+  /// (another format, or a variant nobody decodes), "too_large" (declared size), "too_short" (a
+  /// video with fewer frames than a clip).
   BadSample(std::string kind, const std::string& what) : DataError(what), kind_(std::move(kind)) {}
   const std::string& kind() const { return kind_; }
 
@@ -51,15 +53,11 @@ struct RawImage {
   std::string name;              ///< for messages: the file
 };
 
-class Dataset {
+/// What there is to know of a set without looking at a sample.
+class SampleSet {
  public:
-  virtual ~Dataset() = default;
+  virtual ~SampleSet() = default;
   virtual int64_t size() const = 0;
-  /// Requires 0 <= position < size(). Throws DataError when a file of the set is damaged.
-  virtual Image image(int64_t position) const = 0;
-  /// The same sample before decoding, so that the views can say how much of it is decoded
-  /// (data/views.h).
-  virtual RawImage raw(int64_t position) const { return {.pixels = image(position)}; }
   /// 0 .. classes() - 1, or -1 where there is none.
   virtual int64_t label(int64_t position) const = 0;
   /// 0 when the set has no labels.
@@ -67,6 +65,23 @@ class Dataset {
   virtual int64_t source_id(int64_t position) const { return position; }
   /// One line for the start-up print: "Fashion-MNIST, 60000 images 28 x 28, 10 classes, /usr/...".
   virtual std::string describe() const = 0;
+};
+
+class ViewMaker;
+struct AugmentOptions;
+
+/// A set whose samples are pictures, or show some. Functions that take a position require
+/// 0 <= position < size() and throw DataError, or BadSample, when a file of the set is damaged.
+class Dataset : public SampleSet {
+ public:
+  /// The picture; of a video the frame in its middle, for people to look at.
+  virtual Image image(int64_t position) const = 0;
+  /// The same picture before decoding, so that the views can say how much of it is decoded
+  /// (data/views.h).
+  virtual RawImage raw(int64_t position) const { return {.pixels = image(position)}; }
+  /// What makes the views of the samples (data/view_maker.h): here of raw(); sets whose samples are
+  /// more than one picture bring their own. The set must outlive the result.
+  virtual std::unique_ptr<ViewMaker> views(const AugmentOptions& options) const;
 };
 
 }  // namespace cltrain

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <system_error>
 
 #include <zlib.h>
@@ -61,6 +62,15 @@ std::vector<uint8_t> read_bytes(const fs::path& path, uint64_t limit, Fail fail)
              std::to_string(size) + " bytes could be read",
          0);
   return bytes;
+}
+
+bool has_ending(std::string_view name, std::span<const std::string_view> endings) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || name.find('/', dot) != std::string_view::npos) return false;
+  std::string ending(name.substr(dot));
+  for (char& letter : ending)
+    if (letter >= 'A' && letter <= 'Z') letter += 'a' - 'A';
+  return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
 }  // namespace
@@ -123,12 +133,15 @@ std::vector<uint8_t> GzipReader::read(uint64_t count) {
 }
 
 bool has_image_ending(std::string_view name) {
-  const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos || name.find('/', dot) != std::string_view::npos) return false;
-  std::string ending(name.substr(dot));
-  for (char& letter : ending)
-    if (letter >= 'A' && letter <= 'Z') letter += 'a' - 'A';
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
+  constexpr std::string_view kEndings[] = {".jpg", ".jpeg", ".png"};
+  return has_ending(name, kEndings);
+}
+
+bool has_video_ending(std::string_view name) {
+  constexpr std::string_view kEndings[] = {
+      ".3g2", ".3gp", ".asf",  ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv",  ".mov", ".mp4",
+      ".mpg", ".mts", ".mpeg", ".mxf", ".nut", ".ogv", ".ts",   ".vob", ".webm", ".wmv", ".y4m"};
+  return has_ending(name, kEndings);
 }
 
 void require_folder(const fs::path& path, const std::string& option, const std::string& expected) {

@@ -44,6 +44,8 @@ class GzipReader {
 
 /// A .jpg, .jpeg or .png file by its name, in any case.
 bool has_image_ending(std::string_view name);
+/// A file of a usual video container by its name, in any case.
+bool has_video_ending(std::string_view name);
 
 /// Throws DataError unless `path` is a folder that can be read. `option` names what to set.
 void require_folder(const std::filesystem::path& path, const std::string& option,

@@ -1,7 +1,6 @@
 #include "data/loader.h"
 
 #include "data/bad_sample.h"
-#include "data/views.h"
 
 #include <algorithm>
 #include <exception>
@@ -31,14 +30,14 @@ int64_t checked_steps(const Dataset& dataset, const LoaderOptions& options,
   require(options.rank >= 0 && options.rank < options.world_size, "rank", options.rank,
           "0 to " + std::to_string(options.world_size - 1));
   std::string found;
-  for (const std::string& problem : problems(augment))
+  for (const std::string& problem : problems(augment, options.views))
     found += (found.empty() ? "" : "\n") + problem;
   if (!found.empty()) throw std::invalid_argument(found);
   const int64_t steps = steps_per_epoch(dataset.size(), options.global_batch, options.drop_last);
   if (steps < 1)
     throw DataError(
         dataset.describe() + ": " + std::to_string(dataset.size()) +
-        " images give no batch of train.global_batch=" + std::to_string(options.global_batch) +
+        " samples give no batch of train.global_batch=" + std::to_string(options.global_batch) +
         (options.drop_last ? " with data.drop_last=true: set it to false, or take a "
                              "smaller global batch"
                            : ""));
@@ -72,11 +71,11 @@ struct Loader::Job {
   std::exception_ptr error;  // of the lowest row that failed
 };
 
-Loader::Loader(const Dataset& dataset, LoaderOptions options, AugmentOptions augment)
+Loader::Loader(const Dataset& dataset, LoaderOptions options, const AugmentOptions& augment)
     : dataset_(dataset),
       options_(options),
-      augment_(std::move(augment)),
-      steps_per_epoch_(checked_steps(dataset, options_, augment_)) {
+      steps_per_epoch_(checked_steps(dataset, options_, augment)),
+      maker_(dataset.views(augment)) {
   fill_queue();
   for (int64_t worker = 0; worker < options_.workers; ++worker)
     workers_.emplace_back([this] { work(); });
@@ -122,10 +121,12 @@ std::shared_ptr<Loader::Job> Loader::open(int64_t step) {
     if (batch.labels.defined())
       batch.labels.mutable_data_ptr<int64_t>()[row] = dataset_.label(position);
   }
+  std::vector<int64_t> extents = maker_->shape();
+  extents.insert(extents.begin(), job->rows);
   for (int64_t view = 0; view < options_.views; ++view) {
-    at::Tensor pictures = at::empty({job->rows, 3, augment_.size, augment_.size}, at::kFloat);
-    job->views.push_back(pictures.mutable_data_ptr<float>());
-    batch.tensors.emplace("view" + std::to_string(view), std::move(pictures));
+    at::Tensor values = at::empty(extents, at::kFloat);
+    job->views.push_back(values.mutable_data_ptr<float>());
+    batch.tensors.emplace("view" + std::to_string(view), std::move(values));
   }
   return job;
 }
@@ -230,10 +231,9 @@ void Loader::work() {
 std::optional<Loader::Replacement> Loader::make_row(const Job& job, int64_t row) const {
   const int64_t position = job.positions[static_cast<size_t>(row)];
   std::vector<float*> outs = job.views;
-  for (float*& out : outs) out += row * 3 * augment_.size * augment_.size;
+  for (float*& out : outs) out += row * maker_->values();
   try {
-    make_views(dataset_.raw(position), augment_, job.key,
-               static_cast<uint64_t>(dataset_.source_id(position)), outs);
+    maker_->make(position, job.key, outs);
     return std::nullopt;
   } catch (const BadSample& bad) {
     return replace(job, row, bad, outs);
@@ -249,7 +249,7 @@ Loader::Replacement Loader::replace(const Job& job, int64_t row, const BadSample
         replacement_position(options_.seed, job.batch.epoch, bad_id, attempt, dataset_.size());
     const int64_t id = dataset_.source_id(position);
     try {
-      make_views(dataset_.raw(position), augment_, job.key, static_cast<uint64_t>(id), outs);
+      maker_->make(position, job.key, outs);
       return {row, position, {bad_id, id, bad.kind(), bad.what()}};
     } catch (const BadSample& also_bad) {
       last = also_bad.what();

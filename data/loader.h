@@ -1,9 +1,9 @@
 // Makes this rank's share of every global batch, ahead of the step that wants it.
 //
-// Worker threads share each batch row by row (one row: decode, then all its views), so that one
-// batch is ready as early as possible; up to `prefetch` batches are in the making or waiting. The
-// main thread opens them (order, tensors, labels) and workers only read the data set and write
-// plain memory: no torch call is made outside the main thread.
+// Worker threads share each batch row by row (one row: decode, then all its views, by the set's
+// ViewMaker), so that one batch is ready as early as possible; up to `prefetch` batches are in the
+// making or waiting. The main thread opens them (order, tensors, labels) and workers only read the
+// data set and write plain memory: no torch call is made outside the main thread.
 //
 // The global batch depends on (seed, step, data set, options) alone: not on timing, nor on the
 // number of workers or ranks; micro_batch and ranks only split it (cut_batch in data/sampler.h).
@@ -24,6 +24,7 @@
 #include "data/dataset.h"
 #include "data/options.h"
 #include "data/sampler.h"
+#include "data/view_maker.h"
 
 #include <condition_variable>
 #include <cstdint>
@@ -51,7 +52,7 @@ class Loader {
  public:
   /// `dataset` must outlive the loader. Throws std::invalid_argument for options out of range, and
   /// DataError when the data set gives no batch at all (empty, or too small with drop_last).
-  Loader(const Dataset& dataset, LoaderOptions options, AugmentOptions augment);
+  Loader(const Dataset& dataset, LoaderOptions options, const AugmentOptions& augment);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -80,8 +81,8 @@ class Loader {
 
   const Dataset& dataset_;
   const LoaderOptions options_;
-  const AugmentOptions augment_;
   const int64_t steps_per_epoch_;
+  const std::unique_ptr<ViewMaker> maker_;
   int64_t position_ = 0;
   int64_t order_epoch_ = -1;
   std::vector<int64_t> order_;  // of order_epoch_

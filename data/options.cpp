@@ -1,5 +1,6 @@
 #include "data/options.h"
 
+#include "data/augment.h"
 #include "data/registry.h"
 
 namespace cltrain {
@@ -17,6 +18,15 @@ void check_order(std::vector<std::string>& found, const std::string& low_name, d
   if (low <= high) return;
   found.push_back(low_name + " = " + number(low) + " is larger than " + high_name + " = " +
                   number(high) + ": exchange them, or set both");
+}
+
+void check_views(std::vector<std::string>& found, const std::string& name, const PerView& each,
+                 int64_t views) {
+  const size_t count = each.numbers.size();
+  if (count == 1 || count == static_cast<size_t>(views)) return;
+  found.push_back(name + " has " + std::to_string(count) +
+                  " numbers; allowed: one for all views, or " + std::to_string(views) +
+                  ", one a view");
 }
 
 void check_channels(std::vector<std::string>& found, const std::string& name,
@@ -38,12 +48,12 @@ void describe(OptionTable& table, DataOptions& options) {
        .safe_to_change = true});
   table.add(
       "data.train", options.train,
-      {.doc =
-           "image_folder, tar_shards: folder of the training images instead of data.root/train"});
+      {.doc = "image_folder, tar_shards, video_folder: folder of the training part instead of "
+              "data.root/train"});
   table.add(
       "data.val", options.val,
-      {.doc =
-           "image_folder, tar_shards: folder of the evaluation images instead of data.root/val"});
+      {.doc = "image_folder, tar_shards, video_folder: folder of the evaluation part instead of "
+              "data.root/val"});
   table.add("data.index_list", options.index_list,
             {.doc = "a .npy file of the training ids to use (1-D int64 or int32, official order); "
                     "empty: all"});
@@ -67,6 +77,23 @@ void describe(OptionTable& table, DataOptions& options) {
              .min = 0,
              .max = 1,
              .safe_to_change = true});
+  table.add("data.frames", options.frames,
+            {.doc = "videos: frames of a clip",
+             .unit = "frames",
+             .min = 1,
+             .max = static_cast<double>(kMostClipFrames)});
+  table.add(
+      "data.stride", options.stride,
+      {.doc = "videos: distance of a clip's frames in time, in periods of the video's average "
+              "frame rate",
+       .unit = "frames",
+       .min = 1,
+       .max = 1024});
+  table.add("data.eval_clips", options.eval_clips,
+            {.doc = "videos: clips of each, evenly spaced, whose features evaluation averages",
+             .unit = "clips",
+             .min = 1,
+             .max = 1024});
 }
 
 void describe(OptionTable& table, AugmentOptions& options) {
@@ -96,7 +123,11 @@ void describe(OptionTable& table, AugmentOptions& options) {
   strength("augment.saturation", options.saturation, "saturation factor within 1 - x to 1 + x", 10);
   strength("augment.hue", options.hue, "hue turned by -x to x of the colour circle", 0.5);
   probability("augment.gray", options.gray, "probability of grey");
-  probability("augment.blur", options.blur, "probability of Gaussian blur");
+  table.add("augment.blur", options.blur.numbers,
+            {.doc = "probability of Gaussian blur; a list: of each view",
+             .min = 0,
+             .max = 1,
+             .one_for_all = true});
   above_zero("augment.blur_sigma_min", options.blur_sigma_min, "smallest sigma of the blur", 100,
              "pixels");
   above_zero("augment.blur_sigma_max", options.blur_sigma_max, "largest sigma of the blur", 100,
@@ -106,6 +137,15 @@ void describe(OptionTable& table, AugmentOptions& options) {
              .unit = "pixels",
              .min = 0,
              .max = 1023});
+  table.add(
+      "augment.solarize", options.solarize.numbers,
+      {.doc = "probability of solarisation (levels from 128 on are inverted, after the blur); "
+              "a list: of each view",
+       .min = 0,
+       .max = 1,
+       .one_for_all = true});
+  table.add("augment.per_frame_colour", options.per_frame_colour,
+            {.doc = "videos: draw jitter and grey for each frame, not once for the clip"});
   table.add("augment.jpeg_scaling", options.jpeg_scaling,
             {.doc = "decode a JPEG at 1/2, 1/4 or 1/8 of its size where every view still has as "
                     "many pixels as it needs: faster, and close to the full decode"});
@@ -121,7 +161,7 @@ int64_t blur_kernel_size(const AugmentOptions& options) {
   return options.blur_kernel > 0 ? options.blur_kernel : (options.size / 10) | 1;
 }
 
-std::vector<std::string> problems(const AugmentOptions& options) {
+std::vector<std::string> problems(const AugmentOptions& options, int64_t views) {
   std::vector<std::string> found;
   if (options.size < 1)
     found.push_back("augment.size = " + std::to_string(options.size) + "; allowed: 1 or more");
@@ -131,6 +171,8 @@ std::vector<std::string> problems(const AugmentOptions& options) {
               options.ratio_max);
   check_order(found, "augment.blur_sigma_min", options.blur_sigma_min, "augment.blur_sigma_max",
               options.blur_sigma_max);
+  check_views(found, "augment.blur", options.blur, views);
+  check_views(found, "augment.solarize", options.solarize, views);
   check_channels(found, "augment.mean", options.mean);
   check_channels(found, "augment.std", options.std);
   for (const double deviation : options.std)
@@ -141,7 +183,7 @@ std::vector<std::string> problems(const AugmentOptions& options) {
     found.push_back("augment.blur_kernel = " + std::to_string(kernel) +
                     " is even; allowed: odd numbers, or 0 for augment.size / 10 made odd");
   // Reflection needs a pixel beyond the edge for each pixel of the kernel's half.
-  if (kernel / 2 >= options.size && options.blur > 0)
+  if (kernel / 2 >= options.size && options.blur.largest() > 0)
     found.push_back("augment.blur_kernel = " + std::to_string(kernel) +
                     " is too wide for views of augment.size = " + std::to_string(options.size) +
                     "; allowed: up to " + std::to_string(2 * options.size - 1));

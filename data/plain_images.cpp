@@ -1,7 +1,5 @@
 #include "data/plain_images.h"
 
-#include "data/views.h"
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -22,42 +20,43 @@ namespace {
 using Reason = std::optional<std::string>;
 
 /// Closes the gaps that bad samples left.
-PlainImages keep_good(const at::Tensor& pictures, int64_t first, std::vector<Reason> why) {
-  PlainImages kept;
+PlainImages keep_good(const at::Tensor& pictures, int64_t views, int64_t first,
+                      std::vector<Reason> why) {
+  PlainImages kept{.views = views};
   float* out = pictures.mutable_data_ptr<float>();
-  const int64_t picture = pictures.stride(0);
-  for (int64_t row = 0; row < pictures.size(0); ++row) {
+  const int64_t sample = views * pictures.stride(0);
+  for (int64_t row = 0; row < static_cast<int64_t>(why.size()); ++row) {
     if (Reason& reason = why[static_cast<size_t>(row)]) {
       kept.left_out.push_back(std::move(*reason));
       continue;
     }
     const auto to = static_cast<int64_t>(kept.positions.size());
-    if (to != row) std::copy_n(out + row * picture, picture, out + to * picture);
+    if (to != row) std::copy_n(out + row * sample, sample, out + to * sample);
     kept.positions.push_back(first + row);
   }
-  kept.pictures = pictures.narrow(0, 0, static_cast<int64_t>(kept.positions.size()));
+  kept.pictures = pictures.narrow(0, 0, views * static_cast<int64_t>(kept.positions.size()));
   return kept;
 }
 
 }  // namespace
 
-PlainImages plain_images(const Dataset& dataset, RowRange rows, const AugmentOptions& options,
-                         int64_t workers) {
-  if (workers < 1 || rows.begin < 0 || rows.count() < 0 || rows.end > dataset.size())
+PlainImages plain_images(const ViewMaker& maker, RowRange rows, int64_t workers) {
+  if (workers < 1 || rows.begin < 0 || rows.count() < 0)
     throw std::invalid_argument("plain_images: rows " + std::to_string(rows.begin) + " to " +
-                                std::to_string(rows.end) + " of " + std::to_string(dataset.size()) +
-                                ", " + std::to_string(workers) +
+                                std::to_string(rows.end) + ", " + std::to_string(workers) +
                                 " workers; allowed: rows of the data set, 1 worker or more");
-  at::Tensor pictures = at::empty({rows.count(), 3, options.size, options.size}, at::kFloat);
+  const int64_t views = maker.plain_views();
+  std::vector<int64_t> extents = maker.shape();
+  extents.insert(extents.begin(), rows.count() * views);
+  at::Tensor pictures = at::empty(extents, at::kFloat);
   float* out = pictures.mutable_data_ptr<float>();
-  const int64_t picture = 3 * options.size * options.size;
   std::atomic<int64_t> next_row = 0;
   std::mutex mutex;
   std::exception_ptr error;
   std::vector<Reason> why(static_cast<size_t>(rows.count()));
   const auto make = [&](int64_t row) {
     try {
-      make_plain_view(dataset.raw(rows.begin + row), options, out + row * picture);
+      maker.make_plain(rows.begin + row, out + row * views * maker.values());
     } catch (const BadSample& bad) {
       why[static_cast<size_t>(row)] = bad.what();
     }
@@ -77,7 +76,15 @@ PlainImages plain_images(const Dataset& dataset, RowRange rows, const AugmentOpt
   work();
   for (std::thread& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);
-  return keep_good(pictures, rows.begin, std::move(why));
+  return keep_good(pictures, views, rows.begin, std::move(why));
+}
+
+PlainImages plain_images(const Dataset& dataset, RowRange rows, const AugmentOptions& options,
+                         int64_t workers) {
+  if (rows.end > dataset.size())
+    throw std::invalid_argument("plain_images: rows to " + std::to_string(rows.end) + " of " +
+                                std::to_string(dataset.size()));
+  return plain_images(*dataset.views(options), rows, workers);
 }
 
 }  // namespace cltrain

@@ -1,4 +1,4 @@
-// Images without augmentation, for evaluation.
+// Pictures and clips without augmentation, for evaluation.
 //
 // Called on every rank for its own rows; starts `workers` threads for the time of the call. The
 // result does not depend on their number. A BadSample (data/dataset.h) is left out; anything else
@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "data/options.h"
 #include "data/sampler.h"
+#include "data/view_maker.h"
 
 #include <cstdint>
 #include <string>
@@ -18,13 +19,17 @@
 namespace cltrain {
 
 struct PlainImages {
-  at::Tensor pictures;                ///< [n, 3, size, size] float32
+  /// [n * views, ...] float32, the views of a sample one after the other; a picture has one,
+  /// [3, S, S], a video ViewMaker::plain_views() of [3, T, S, S].
+  at::Tensor pictures;
+  int64_t views = 1;
   std::vector<int64_t> positions;     ///< [n], ascending
   std::vector<std::string> left_out;  ///< why, one message a bad sample, in order of position
 };
 
-/// plain_view (data/augment.h) of the images at positions rows.begin .. rows.end - 1 that can be
-/// used. Requires workers >= 1 (std::invalid_argument).
+/// ViewMaker::make_plain of the samples at positions rows.begin .. rows.end - 1 that can be used.
+/// Requires rows of the set and workers >= 1 (std::invalid_argument).
+PlainImages plain_images(const ViewMaker& maker, RowRange rows, int64_t workers);
 PlainImages plain_images(const Dataset& dataset, RowRange rows, const AugmentOptions& options,
                          int64_t workers);
 

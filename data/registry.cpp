@@ -7,8 +7,10 @@
 #include "data/npy.h"
 #include "data/subset.h"
 #include "data/tar_shards.h"
+#include "data/video_folder.h"
 
 #include <filesystem>
+#include <stdexcept>
 
 namespace cltrain {
 namespace {
@@ -45,6 +47,10 @@ DatasetPair open_cifar_pair(const DataOptions& options, int classes) {
   return {open_cifar(options.root, true, classes), open_cifar(options.root, false, classes), ""};
 }
 
+ClipOptions clips_of(const DataOptions& options) {
+  return {.frames = options.frames, .stride = options.stride, .eval_clips = options.eval_clips};
+}
+
 DatasetPair open_whole(const DataOptions& options) {
   if (options.name == "fashion_mnist") return open_fashion(options);
   if (options.name == "mnist") return open_mnist(options);
@@ -54,37 +60,61 @@ DatasetPair open_whole(const DataOptions& options) {
     return open_image_folders(options.root, options.train, options.val);
   if (options.name == "tar_shards")
     return open_tar_shards(options.root, options.train, options.val);
+  if (options.name == "video_folder")
+    return open_video_folders(options.root, options.train, options.val, clips_of(options));
+  throw std::logic_error("data.name=" + options.name + " is in the table but has no opener");
+}
+
+/// Names of the rows that satisfy `wanted`, for messages.
+std::string names_of(bool (*wanted)(const DataSetRow&)) {
   std::string names;
-  for (const DataSetRow& row : data_set_table()) names += (names.empty() ? "" : ", ") + row.name;
-  throw DataError("data.name=" + options.name + ": no such data set; allowed: " + names);
+  for (const DataSetRow& row : data_set_table())
+    if (wanted(row)) names += (names.empty() ? "" : ", ") + row.name;
+  return names;
+}
+
+const DataSetRow& row_of(const DataOptions& options) {
+  for (const DataSetRow& row : data_set_table())
+    if (row.name == options.name) return row;
+  throw DataError("data.name=" + options.name + ": no such data set; allowed: " +
+                  names_of([](const DataSetRow&) { return true; }));
 }
 
 }  // namespace
 
 const std::vector<DataSetRow>& data_set_table() {
+  constexpr bool kFolders = true, kVideos = true;
   static const std::vector<DataSetRow> table = {
       {"fashion_mnist", "Fashion-MNIST, 60,000 + 10,000 grey images 28 x 28 (IDX, gz or plain)"},
       {"mnist", "MNIST, 60,000 + 10,000 grey digits 28 x 28 (IDX, gz or plain)"},
       {"cifar10", "CIFAR-10, 50,000 + 10,000 images 32 x 32 (official binary version)"},
       {"cifar100", "CIFAR-100, 50,000 + 10,000 images 32 x 32, fine labels (binary version)"},
-      {"image_folder", "JPEG and PNG files; sub-folders are classes; train/ and val/ if present"},
-      {"tar_shards",
-       "uncompressed .tar files of JPEG and PNG; labels of .cls or of folders within"},
+      {"image_folder", "JPEG and PNG files; sub-folders are classes; train/ and val/ if present",
+       kFolders},
+      {"tar_shards", "uncompressed .tar files of JPEG and PNG; labels of .cls or of folders within",
+       kFolders},
+      {"video_folder",
+       "video files, any that FFmpeg reads; sub-folders are classes; views are clips", kFolders,
+       kVideos},
   };
   return table;
 }
 
 DatasetPair open_datasets(const DataOptions& options) {
-  const bool of_folders = options.name == "image_folder" || options.name == "tar_shards";
-  if (!of_folders && !(options.train.empty() && options.val.empty()))
-    throw DataError("data.train=" + options.train + " data.val=" + options.val +
-                    ": only image_folder and tar_shards take these, and data.name=" + options.name +
-                    "; set data.root instead");
+  if (!row_of(options).folders && !(options.train.empty() && options.val.empty()))
+    throw DataError("data.train=" + options.train + " data.val=" + options.val + ": only " +
+                    names_of([](const DataSetRow& row) { return row.folders; }) +
+                    " take these, and data.name=" + options.name + "; set data.root instead");
   DatasetPair pair = open_whole(options);
   if (!options.index_list.empty())
     pair.train =
         pick(std::move(pair.train), read_npy_integers(options.index_list), options.index_list);
   return pair;
+}
+
+ViewShape view_shape(const DataOptions& data, const AugmentOptions& augment) {
+  if (row_of(data).videos) return clip_shape(clips_of(data), augment);
+  return {3, augment.size, augment.size};
 }
 
 }  // namespace cltrain

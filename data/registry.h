@@ -5,6 +5,7 @@
 
 #include "data/dataset.h"
 #include "data/options.h"
+#include "data/view_maker.h"
 
 #include <memory>
 #include <string>
@@ -13,8 +14,10 @@
 namespace cltrain {
 
 struct DataSetRow {
-  std::string name;  ///< the value of data.name
-  std::string what;  ///< one line for people
+  std::string name;      ///< the value of data.name
+  std::string what;      ///< one line for people
+  bool folders = false;  ///< takes data.train and data.val
+  bool videos = false;   ///< its views are clips
 };
 
 const std::vector<DataSetRow>& data_set_table();
@@ -26,5 +29,8 @@ struct DatasetPair {
 };
 
 DatasetPair open_datasets(const DataOptions& options);
+
+/// The extents of one view of the set, without opening it.
+ViewShape view_shape(const DataOptions& data, const AugmentOptions& augment);
 
 }  // namespace cltrain

@@ -1,9 +1,35 @@
 #include "data/subset.h"
 
+#include "data/view_maker.h"
+
 #include <utility>
 
 namespace cltrain {
 namespace {
+
+/// Views of the picked samples, by what makes those of the whole set.
+class PickedViews : public ViewMaker {
+ public:
+  PickedViews(std::unique_ptr<ViewMaker> whole, const std::vector<int64_t>& ids)
+      : ViewMaker(whole->shape()), whole_(std::move(whole)), ids_(ids) {}
+
+  void make(int64_t position, PhiloxKey key, std::span<float* const> outs) const override {
+    whole_->make(at(position), key, outs);
+  }
+  int64_t plain_views() const override { return whole_->plain_views(); }
+  void make_plain(int64_t position, float* out) const override {
+    whole_->make_plain(at(position), out);
+  }
+  std::vector<Image> originals(int64_t position, PhiloxKey key) const override {
+    return whole_->originals(at(position), key);
+  }
+
+ private:
+  int64_t at(int64_t position) const { return ids_.at(static_cast<size_t>(position)); }
+
+  std::unique_ptr<ViewMaker> whole_;
+  const std::vector<int64_t>& ids_;
+};
 
 class Subset : public Dataset {
  public:
@@ -13,11 +39,15 @@ class Subset : public Dataset {
   int64_t size() const override { return static_cast<int64_t>(ids_.size()); }
   Image image(int64_t position) const override { return whole_->image(at(position)); }
   RawImage raw(int64_t position) const override { return whole_->raw(at(position)); }
+  std::unique_ptr<ViewMaker> views(const AugmentOptions& options) const override {
+    return std::make_unique<PickedViews>(whole_->views(options), ids_);
+  }
   int64_t label(int64_t position) const override { return whole_->label(at(position)); }
   int64_t classes() const override { return whole_->classes(); }
   int64_t source_id(int64_t position) const override { return whole_->source_id(at(position)); }
   std::string describe() const override {
-    return std::to_string(size()) + " images picked by " + list_name_ + " of " + whole_->describe();
+    return std::to_string(size()) + " samples picked by " + list_name_ + " of " +
+           whole_->describe();
   }
 
  private:

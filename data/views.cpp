@@ -2,6 +2,7 @@
 
 #include "data/augment.h"
 #include "data/decode.h"
+#include "data/view_maker.h"
 
 #include <algorithm>
 #include <array>
@@ -50,7 +51,33 @@ Box around(const Box& one, const Box& other) {
   return {top, left, bottom - top, right - left};
 }
 
+/// Views of sets whose samples are single pictures.
+class ImageViews : public ViewMaker {
+ public:
+  ImageViews(const Dataset& dataset, const AugmentOptions& options)
+      : ViewMaker({3, options.size, options.size}), dataset_(dataset), options_(options) {}
+
+  void make(int64_t position, PhiloxKey key, std::span<float* const> outs) const override {
+    make_views(dataset_.raw(position), options_, key,
+               static_cast<uint64_t>(dataset_.source_id(position)), outs);
+  }
+  void make_plain(int64_t position, float* out) const override {
+    make_plain_view(dataset_.raw(position), options_, out);
+  }
+  std::vector<Image> originals(int64_t position, PhiloxKey) const override {
+    return {dataset_.image(position)};
+  }
+
+ private:
+  const Dataset& dataset_;
+  const AugmentOptions options_;
+};
+
 }  // namespace
+
+std::unique_ptr<ViewMaker> Dataset::views(const AugmentOptions& options) const {
+  return std::make_unique<ImageViews>(*this, options);
+}
 
 int64_t largest_reduction(int64_t pixels, int64_t wanted) {
   int64_t reduction = 8;

@@ -1,4 +1,4 @@
-// All views of one sample: draws them, decodes what they need, applies them. The one place that
+// All views of one picture: draws them, decodes what they need, applies them. The one place that
 // knows both the draws and the decoder, so that a JPEG is decoded once for all its views, only
 // where they look, and no larger than they ask for.
 //
@@ -7,7 +7,7 @@
 // 2, 4 and 8 that leaves `size` pixels or more on each side of every crop; crops then lie between
 // pixels, at exact places. Without it, views are those of the fully decoded picture to the bit.
 //
-// Called by the loader's threads and by `cltrain views`; any thread. The result depends on the
+// Called through Dataset::views() (data/view_maker.h); any thread. The result depends on the
 // arguments alone. Each thread keeps its working memory between calls, up to kKeptBytes of pixels.
 #pragma once
 

@@ -21,9 +21,11 @@ void describe(OptionTable& table, EvalOptions& options) {
   table.add("eval.baselines", options.baselines,
             {.doc = "before training, measure raw pixels and the untrained encoder too",
              .safe_to_change = true});
-  table.add(
-      "eval.batch", options.batch,
-      {.doc = "images a rank embeds at once", .unit = "samples", .min = 1, .safe_to_change = true});
+  table.add("eval.batch", options.batch,
+            {.doc = "pictures, or clips of videos, a rank embeds at once",
+             .unit = "samples",
+             .min = 1,
+             .safe_to_change = true});
   describe(table, options.probe);
 }
 

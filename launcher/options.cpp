@@ -1,7 +1,10 @@
 #include "launcher/options.h"
 
 #include "configs/mistakes.h"
+#include "data/registry.h"
 #include "models/registry.h"
+
+#include <algorithm>
 
 namespace cltrain {
 
@@ -16,8 +19,31 @@ DescribedOptions::DescribedOptions(const std::string& run) {
   describe(table, options.metrics);
 }
 
+namespace {
+
+bool is_of_videos(const Options& options) {
+  const auto& rows = data_set_table();
+  return std::any_of(rows.begin(), rows.end(), [&](const DataSetRow& row) {
+    return row.name == options.data.name && row.videos;
+  });
+}
+
+// Images for a method of images, clips for one of clips.
+void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
+  const bool videos = is_of_videos(options);
+  for (const RegistryLine& method : method_table())
+    if (method.name == options.method.name && (method.input == InputKind::kClips) != videos)
+      found.push_back("data.name=" + options.data.name + " gives " +
+                      (videos ? "clips of video" : "images") + ", and method.name=" + method.name +
+                      " trains on " + (videos ? "images" : "clips of video") +
+                      (videos ? "; choose a data set of images, or method.name=videomoco"
+                              : "; set data.name=video_folder and data.root=FOLDER"));
+}
+
+}  // namespace
+
 InputShape input_shape(const Options& options) {
-  return {.size = options.augment.size};
+  return {.size = options.augment.size, .frames = is_of_videos(options) ? options.data.frames : 0};
 }
 
 std::vector<std::string> problems(const Options& options, int ranks) {
@@ -25,6 +51,7 @@ std::vector<std::string> problems(const Options& options, int ranks) {
   for (const auto& more :
        {problems(options.method, ranks), problems(options.method, input_shape(options))})
     found.insert(found.end(), more.begin(), more.end());
+  check_kind_of_data(found, options);
   const int64_t batch = options.train.train.global_batch;
   if (batch < ranks)
     found.push_back("train.global_batch=" + std::to_string(batch) + " is smaller than the " +

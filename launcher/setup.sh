@@ -12,9 +12,11 @@ torch_version=2.11.0
 # What the build and the run need, as Debian and Ubuntu name it.
 build_packages=(g++ cmake ninja-build ccache git python3 python3-pip openmpi-bin libopenmpi-dev
   libyaml-cpp-dev prometheus-cpp-dev libcpp-httplib-dev nlohmann-json3-dev libfaiss-dev liblapack-dev
-  libopenblas-openmp-dev libjpeg-dev libpng-dev zlib1g-dev libssl-dev libgtest-dev)
-# What the tests need besides: the promtool and server of prometheus, image files made by Python.
-test_packages=(prometheus curl python3-pil)
+  libopenblas-openmp-dev libjpeg-dev libpng-dev zlib1g-dev libssl-dev libgtest-dev
+  pkg-config libavformat-dev libavcodec-dev libavutil-dev libswscale-dev)
+# What the tests need besides: the promtool and server of prometheus, image files made by Python,
+# videos made by ffmpeg.
+test_packages=(prometheus curl python3-pil ffmpeg)
 # What ./test.sh --full needs besides: a Slurm of one node.
 full_test_packages=(slurmctld slurmd slurm-client munge iproute2 util-linux)
 
@@ -226,7 +228,7 @@ install_peers() {
   install_python_packages "the tests compare" tests/requirements.txt "$peers_folder" fetch_peers
 }
 
-# install_bench_peers: what only bench/run.sh ntxent needs (bench/requirements.txt). Sets
+# install_bench_peers: what only bench/run.sh ntxent and clips need (bench/requirements.txt). Sets
 # bench_peers_folder.
 install_bench_peers() {
   bench_peers_folder=$CLTRAIN_CACHE/python-bench-peers-$(packages_version bench/requirements.txt)

@@ -28,13 +28,13 @@ std::string chunks_text(const Options& options, int ranks, int64_t batch) {
   const std::string& norm = options.method.model.norm;
   std::ostringstream text;
   text << "  chunks       " << grouped(cut.chunks()) << " of " << grouped(rows)
-       << " images a step, " << (last < rows ? "the last of " + grouped(last) + ", " : "")
+       << " samples a step, " << (last < rows ? "the last of " + grouped(last) + ", " : "")
        << (rows % ranks ? "at most " : "") << grouped(share)
        << " a rank: the encoder runs twice over all of them but one\n";
   if (norm == "group") return text.str();
   text << "               batch norm's statistics are those of "
        << (norm == "sync" ? "a chunk of " : "a rank's part of a chunk, ")
-       << grouped(norm == "sync" ? rows : share) << " images ("
+       << grouped(norm == "sync" ? rows : share) << " samples ("
        << grouped(2 * (norm == "sync" ? rows : share))
        << " views), not of the global batch; model.norm=group has none\n";
   return text.str();
@@ -62,7 +62,7 @@ std::string start_up_text(const Options& options, const World& world, const Data
                ? ""
                : " with " + options.train.run.autocast + " autocast")
        << (options.train.run.tf32 ? ", TF32 on" : ", TF32 off") << "\n"
-       << "  batch        " << grouped(train.global_batch) << " images over all ranks, "
+       << "  batch        " << grouped(train.global_batch) << " samples over all ranks, "
        << grouped(method.negatives_per_anchor(std::min(train.global_batch, data.train->size())))
        << " negatives an anchor\n"
        << chunks_text(options, world.size, std::min(train.global_batch, data.train->size()))

@@ -85,7 +85,8 @@ class Method : public torch::nn::Module {
   /// After weights were put into the module "encoder" from a file: networks that are copies of it
   /// become so again.
   virtual void weights_replaced() {}
-  /// images [N, 3, H, W] -> features [N, F] for evaluation; call in evaluation mode, without graph.
+  /// images [N, 3, H, W], or clips [N, 3, T, H, W] -> features [N, F] for evaluation; call in
+  /// evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
   /// Negatives that each anchor of a full batch is compared with.
   virtual int64_t negatives_per_anchor(int64_t global_batch) const = 0;

@@ -40,8 +40,8 @@ inline constexpr std::array<std::string_view, 5> kCollectives = {
     "all_gather", "reduce_scatter", "all_reduce", "broadcast", "send_receive"};
 
 /// Kinds of samples that cannot be read; the keys of StepRecord::data_errors.
-inline constexpr std::array<std::string_view, 4> kDataErrorKinds = {"unreadable", "damaged",
-                                                                    "unsupported", "too_large"};
+inline constexpr std::array<std::string_view, 5> kDataErrorKinds = {
+    "unreadable", "damaged", "unsupported", "too_large", "too_short"};
 
 /// What a run is doing, from the first to the last.
 inline constexpr std::array<std::string_view, 7> kRunStates = {

@@ -27,7 +27,7 @@ void describe_length(OptionTable& table, LengthOptions& train) {
              .safe_to_change = true});
   table.add(
       "train.global_batch", train.global_batch,
-      {.doc = "images a step over all ranks; each has two views", .unit = "samples", .min = 2});
+      {.doc = "samples a step over all ranks; each has two views", .unit = "samples", .min = 2});
   table.add("train.micro_batch", train.micro_batch,
             {.doc = "gradient caching: samples over all ranks that the encoder takes at a time, so "
                     "that memory does not grow with train.global_batch; 0 = all at once",

@@ -1,5 +1,6 @@
 #include "train/plan.h"
 
+#include "data/registry.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
 #include "ops/allocation_meter.h"
@@ -17,10 +18,11 @@
 namespace cltrain {
 namespace {
 
-Batch random_batch(int64_t rows, int64_t size, at::ScalarType type) {
+Batch random_batch(int64_t rows, const ViewShape& view_shape, at::ScalarType type) {
+  std::vector<int64_t> extents = view_shape;
+  extents.insert(extents.begin(), rows);
   Batch batch;
-  for (const char* view : {"view0", "view1"})
-    batch.tensors.emplace(view, at::rand({rows, 3, size, size}, type));
+  for (const char* view : {"view0", "view1"}) batch.tensors.emplace(view, at::rand(extents, type));
   batch.ids = at::arange(rows, at::kLong);
   batch.positions = batch.ids;
   batch.labels = at::zeros({rows}, at::kLong);
@@ -29,10 +31,10 @@ Batch random_batch(int64_t rows, int64_t size, at::ScalarType type) {
   return batch;
 }
 
-/// Bytes at the peak of a forward and backward pass over `rows` images, gradients present before.
-int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows, int64_t size,
-                      const Communicators& alone) {
-  const Batch batch = random_batch(rows, size, scalar_type_of(train.run));
+/// Bytes at the peak of a forward and backward pass over `rows` samples, gradients present before.
+int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows,
+                      const ViewShape& view_shape, const Communicators& alone) {
+  const Batch batch = random_batch(rows, view_shape, scalar_type_of(train.run));
   const StepContext context{
       .communicators = alone, .seed = 1, .step = 0, .epoch = 0, .rows = {rows}};
   const Phase phase = method.plan(0, 1).at(0);
@@ -76,18 +78,19 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
     plan.optimizer += bytes_of(make_optimizer(train.optim, group)->state());
   }
   plan.gradients = plan.parameters;
+  const ViewShape view = view_shape(data, augment);
   method.train();
-  measured_peak(method, train, 2, augment.size, alone);  // the gradients are there from now on
-  const int64_t small = measured_peak(method, train, 2, augment.size, alone);
-  const int64_t large = measured_peak(method, train, 4, augment.size, alone);
+  measured_peak(method, train, 2, view, alone);  // the gradients are there from now on
+  const int64_t small = measured_peak(method, train, 2, view, alone);
+  const int64_t large = measured_peak(method, train, 4, view, alone);
   for (const at::Tensor& parameter : method.parameters()) parameter.mutable_grad().reset();
   plan.activations_per_image = std::max<int64_t>(0, large - small) / 2;
   plan.activations = std::max<int64_t>(0, small - 2 * plan.activations_per_image) +
                      plan.chunk_rows * plan.activations_per_image;
   const at::ScalarType type = scalar_type_of(train.run);
   const auto element = static_cast<int64_t>(c10::elementSize(type));
-  const int64_t image = 2 * 3 * augment.size * augment.size;  // both views
-  plan.views = plan.rows * image * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
+  const int64_t values = 2 * values_of(view);  // both views
+  plan.views = plan.rows * values * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
   plan.embeddings = plan.rows * 2 * model.model.head_out * element * 2;
   plan.loss_shape = {.batch = batch,
                      .width = model.model.head_out,

@@ -54,7 +54,7 @@ class EmbedCommand : public Command {
                         std::to_string(manifest.width) + ", " + run->weights + ", " +
                         dataset->describe() + "\n");
     if (manifest.left_out > 0)
-      say(run->world, "WARNING: " + std::to_string(manifest.left_out) + " images were left out\n");
+      say(run->world, "WARNING: " + std::to_string(manifest.left_out) + " samples were left out\n");
     if (run->world.rank == 0 && index_ != "none")
       say(run->world, "wrote " + write_index(out_, index_).string() + "\n");
     run->communicators.control->barrier();

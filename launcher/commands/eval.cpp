@@ -58,12 +58,12 @@ class EvalCommand : public Command {
     const Communicator& control = *run->communicators.control;
     const int64_t left_out =
         total_left_out(train, *data.train, control) + total_left_out(test, *data.test, control);
-    say(run->world, format("embedded  %lld + %lld images, %lld values each, in %.1f s\n",
+    say(run->world, format("embedded  %lld + %lld samples, %lld values each, in %.1f s\n",
                            static_cast<long long>(data.train->size()),
                            static_cast<long long>(data.test->size()),
                            static_cast<long long>(train.vectors.size(1)), seconds_since(started)));
     if (left_out > 0)
-      say(run->world, format("WARNING: %lld images were left out; the first: ",
+      say(run->world, format("WARNING: %lld samples were left out; the first: ",
                              static_cast<long long>(left_out)) +
                           train.first_left_out + test.first_left_out + "\n");
     std::string lines;
@@ -117,7 +117,7 @@ class EvalCommand : public Command {
     std::stable_sort(classes.begin(), classes.end(),
                      [](const auto& a, const auto& b) { return a.top1 > b.top1; });
     std::string text =
-        format("%-9s top-1 %6.2f %%   top-5 %6.2f %%   (%lld images, %.1f s)\n",
+        format("%-9s top-1 %6.2f %%   top-5 %6.2f %%   (%lld samples, %.1f s)\n",
                report.probe.c_str(), 100 * report.accuracy.top1, 100 * report.accuracy.top5,
                static_cast<long long>(report.accuracy.queries), report.seconds);
     text += "          " + report.protocol + "\n";

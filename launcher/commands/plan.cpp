@@ -65,14 +65,14 @@ class PlanCommand : public Command {
                 options.method.model.name.c_str(), plural(ranks_, "rank").c_str(),
                 static_cast<long long>(options.train.train.global_batch),
                 plural(plan.chunks, "chunk").c_str(),
-                (plural(plan.chunk_rows, "image") + " a rank").c_str());
-    std::printf("\nmemory of the rank with most images (%lld)\n",
+                (plural(plan.chunk_rows, "sample") + " a rank").c_str());
+    std::printf("\nmemory of the rank with most samples (%lld)\n",
                 static_cast<long long>(plan.rows));
     line("parameters", plan.parameters);
     line("gradients", plan.gradients);
     line("optimiser", plan.optimizer, options.train.optim.name);
     line("activations", plan.activations,
-         megabytes(plan.activations_per_image) + " an image, measured here on the CPU");
+         megabytes(plan.activations_per_image) + " a sample, measured here on the CPU");
     line("views", plan.views, "this batch and data.prefetch more, in main memory");
     line("embeddings", plan.embeddings, "and their gradients");
     line("loss", plan.loss.peak(),

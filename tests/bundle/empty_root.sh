@@ -98,6 +98,13 @@ says "train.global_batch"
 inside 0 "${run[@]}" config --config simclr_fashion.yaml
 says "simclr"
 
+# FFmpeg is not in the bundle: what needs it says so.
+mkdir -p "$root/data/clips"
+: >"$root/data/clips/a.mp4"
+inside 3 "${run[@]}" views --config simclr_fashion.yaml data.name=video_folder data.root=/data/clips
+says "libavutil.so"
+says "install the FFmpeg"
+
 # --- mistakes ---------------------------------------------------------------------------------------
 inside 2 "$here/cltrain" --version
 says "no torch given"

@@ -179,5 +179,26 @@ TEST(OptionTable, RefusesMistakesOfItsProgrammer) {
   EXPECT_NO_THROW(table.add("optim.z", field, {.doc = "fine"}));
 }
 
+/// Options that take a number or a list read and write both.
+TEST(OptionTable, OneValueMayStandForAll) {
+  std::vector<double> blur{0.5};
+  OptionTable table;
+  table.add("augment.blur", blur, {.doc = "blur", .min = 0, .max = 1, .one_for_all = true});
+  Option& option = *table.find("augment.blur");
+  EXPECT_EQ(option.type_name(), "float or list");
+  EXPECT_EQ(option.allowed(), "a number >= 0 and <= 1, or a list of numbers, each >= 0 and <= 1");
+  EXPECT_TRUE(option.is_list());
+  EXPECT_EQ(option.default_text(), "0.5");
+  EXPECT_EQ(option.assign("0.25"), "");
+  EXPECT_EQ(blur, (std::vector<double>{0.25}));
+  EXPECT_EQ(option.format(), "0.25");
+  EXPECT_EQ(option.assign(std::vector<std::string>{"1", "0.1"}), "");
+  EXPECT_EQ(blur, (std::vector<double>{1, 0.1}));
+  EXPECT_EQ(option.format(), "[1, 0.1]");
+  EXPECT_EQ(option.assign("2"), "has item 1, \"2\", which is too large");
+  EXPECT_EQ(option.assign("x"), "has item 1, \"x\", which is not a number");
+  EXPECT_EQ(blur, (std::vector<double>{1, 0.1}));
+}
+
 }  // namespace
 }  // namespace cltrain

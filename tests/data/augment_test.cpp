@@ -99,6 +99,32 @@ TEST(Views, WholeChainAgreesWithTorchvision) {
   }
 }
 
+TEST(Views, SolarisedAgreeWithTorchvision) {
+  const auto small = golden_images("small");
+  const Image large = golden_images("large")[0];
+  const auto draws = golden_table("view_draws");
+  const auto expected = golden_images("solarize"), before = golden_images("view");
+  AugmentOptions options = plain_options(24);
+  options.blur_kernel = 3;
+  for (size_t at = 0; at < draws.size(); ++at) {
+    ViewDraw draw = view_draw(draws[at]);
+    draw.solarize = true;
+    std::vector<float> view(3 * 24 * 24);
+    apply_view(draws[at][0] == 4 ? large : small[static_cast<size_t>(draws[at][0])], draw, options,
+               view.data());
+    const Difference difference = compare(planes_of(view, 24), expected[at]);
+    EXPECT_LE(difference.largest, 2) << "view " << at;
+    EXPECT_LE(difference.count, difference.values / 500) << "view " << at;
+    // And of the same picture exactly.
+    Planes planes(24);
+    for (size_t pixel = 0; pixel < 24 * 24; ++pixel)
+      for (size_t c = 0; c < 3; ++c)
+        planes.pixels[c * 24 * 24 + pixel] = before[at].pixels[3 * pixel + c];
+    solarize(planes);
+    EXPECT_EQ(compare(planes, expected[at]).largest, 0) << "view " << at;
+  }
+}
+
 /// The bits of views are the same on AVX-512, AVX2 and the x86-64 baseline: this number was
 /// computed with each. It fails where the compiler fuses multiplications and additions
 /// (-ffp-contract=off is missing), and whenever views change.
@@ -254,6 +280,44 @@ TEST(Draws, HaveTheProbabilitiesAskedFor) {
   EXPECT_NEAR(sigma / kDraws, 1.05, 0.015);
   for (const auto& place : orders)
     for (const int count : place) EXPECT_NEAR(count, 0.25 * kDraws, 450);
+}
+
+/// MoCo v3 and BYOL: the first view is always blurred, the second seldom, and solarised at times.
+TEST(Draws, HaveProbabilitiesOfEachView) {
+  AugmentOptions one, each;
+  each.blur = {1.0, 0.1};
+  each.solarize = {0.0, 0.2};
+  const PhiloxKey key = random_key(12, Purpose::kAugmentation, 0);
+  constexpr int kDraws = 40000;
+  int blurs[2] = {}, solarized[2] = {};
+  for (uint64_t at = 0; at < kDraws; ++at)
+    for (uint32_t view = 0; view < 2; ++view) {
+      const ViewDraw draw = draw_view(each, 32, 32, key, at, view);
+      const ViewDraw before = draw_view(one, 32, 32, key, at, view);
+      blurs[view] += draw.blur;
+      solarized[view] += draw.solarize;
+      EXPECT_FALSE(before.solarize);
+      EXPECT_EQ(draw.sigma, before.sigma);
+      EXPECT_EQ(draw.hue, before.hue);
+      EXPECT_EQ(draw.crop.left, before.crop.left);
+      // One uniform number, whatever it is compared with.
+      EXPECT_TRUE(view == 0 ? draw.blur : !draw.blur || before.blur);
+    }
+  EXPECT_EQ(blurs[0], kDraws);
+  EXPECT_NEAR(blurs[1], 0.1 * kDraws, 300);
+  EXPECT_EQ(solarized[0], 0);
+  EXPECT_NEAR(solarized[1], 0.2 * kDraws, 400);
+}
+
+TEST(Options, ListsMustFitTheViews) {
+  AugmentOptions options;
+  options.blur = {1.0, 0.1};
+  options.solarize = {0.0, 0.2, 0.2};
+  const auto found = problems(options);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0],
+            "augment.solarize has 3 numbers; allowed: one for all views, or 2, one a view");
+  EXPECT_MENTIONS(problems(options, 3)[0], "augment.blur has 2 numbers");
 }
 
 TEST(Options, ProblemsAreNamed) {

@@ -13,7 +13,7 @@ import pathlib
 import numpy
 import torch
 import torchvision
-from torchvision.transforms import ColorJitter, InterpolationMode, RandomResizedCrop
+from torchvision.transforms import ColorJitter, InterpolationMode, RandomResizedCrop, RandomSolarize
 from torchvision.transforms import functional as F
 
 OUT = pathlib.Path(__file__).resolve().parent / "golden"
@@ -139,6 +139,8 @@ def views(small, large, generator):
         results.append(array(image))
     save("view_draws", rows, "<f8")
     save("view", results, "u1")
+    always = RandomSolarize(128, p=1)
+    save("solarize", [array(always(tensor(view))) for view in results], "u1")
 
 
 def statistics():

@@ -1,10 +1,12 @@
 // The real data sets, on machines that have them: what is publicly known of each.
+#include "data/clip_views.h"
 #include "data/registry.h"
-#include "test_files.h"
+#include "video_files.h"
 
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -66,6 +68,46 @@ void check_cifar100() {
   }
 }
 
+/// Known of the set: 300 clips of two classes, 128 x 96 at 16 frames/s, about two seconds each; all
+/// of them are sound, and every frame of some is what ffmpeg decodes.
+void check_videos() {
+  DataOptions options;
+  options.name = "video_folder";
+  options.root = std::string(CLTRAIN_SHARED_DATA) + "/video";
+  options.frames = 8;
+  options.stride = 2;
+  const DatasetPair pair = open_datasets(options);
+  ASSERT_EQ(pair.train->size(), 300);
+  ASSERT_EQ(pair.train->classes(), 2);
+  AugmentOptions augment;
+  augment.size = 56;
+  const auto maker = pair.train->views(augment);
+  ASSERT_EQ(maker->shape(), (ViewShape{3, 8, 56, 56}));
+  std::vector<float> view(static_cast<size_t>(maker->values()));
+  float* outs[] = {view.data()};
+  const auto& videos = dynamic_cast<const VideoSet&>(*pair.train);
+  for (int64_t at = 0; at < 300; ++at) {
+    const auto video = videos.open(at);
+    ASSERT_EQ(video->height(), 96) << video->name();
+    ASSERT_EQ(video->width(), 128) << video->name();
+    EXPECT_GE(video->frames(), 16) << video->name();
+    EXPECT_LE(video->frames(), 128) << video->name();
+    maker->make(at, random_key(1, Purpose::kAugmentation, 0), outs);
+    const auto [low, high] = std::minmax_element(view.begin(), view.end());
+    EXPECT_GE(*low, -2.2f) << video->name();
+    EXPECT_LE(*high, 2.7f) << video->name();
+    if (at % 50) continue;
+    const auto dump = testing::decoded_frames(video->name(), 96, 128, {"yuv420p"});
+    ASSERT_EQ(static_cast<int64_t>(dump.size()), video->frames()) << video->name();
+    std::vector<int64_t> slots(dump.size());
+    std::iota(slots.begin(), slots.end(), 0);
+    video->read(slots, [&](size_t i, const Picture& frame) {
+      const Bytes found(frame.pixels, frame.pixels + 3 * 96 * 128);
+      EXPECT_LE(testing::largest_difference(found, dump[i]), 1) << video->name() << ", frame " << i;
+    });
+  }
+}
+
 class RealSet : public ::testing::Test {
  public:
   explicit RealSet(void (*check)()) : check_(check) {}
@@ -92,6 +134,10 @@ bool add_real_set(const char* name, const fs::path& folder, void (*check)()) {
     "Cifar100",
     *CLTRAIN_SHARED_DATA ? CLTRAIN_SHARED_DATA "/cifar-100" : "/CLTRAIN_SHARED_DATA-is-not-set",
     check_cifar100);
+[[maybe_unused]] const bool videos_added = add_real_set(
+    "Videos",
+    *CLTRAIN_SHARED_DATA ? CLTRAIN_SHARED_DATA "/video" : "/CLTRAIN_SHARED_DATA-is-not-set",
+    check_videos);
 
 }  // namespace
 }  // namespace cltrain

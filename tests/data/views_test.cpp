@@ -91,7 +91,8 @@ TEST(MakeViews, ReductionNeverLeavesTooFewPixels) {
 
 /// Mean absolute difference in levels of 8 bits between views of reduced and full decodes.
 double scaling_error(const RawImage& raw, AugmentOptions options, uint64_t epochs) {
-  options.jitter_probability = options.gray = options.blur = 0;
+  options.jitter_probability = options.gray = 0;
+  options.blur = 0;
   options.mean = {0, 0, 0};
   options.std = {1.0 / 255, 1.0 / 255, 1.0 / 255};
   AugmentOptions full = options;

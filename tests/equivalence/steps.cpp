@@ -103,7 +103,7 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                  .world_size = size},
                 views);
   const auto method =
-      make_method(setting.method, 5, *communicators.loss, {.size = setting.image_size});
+      make_method(setting.method, 5, *communicators.loss, {.size = setting.image_size, .frames = setting.frames});
   move_to(*method, c10::kCPU, setting.type);
   TrainedGroups groups = trained_groups(*method, setting.optim);
   std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase

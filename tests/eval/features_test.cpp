@@ -1,6 +1,7 @@
 // embed_share: every position embedded once, by the rank whose row it is.
 #include "eval/features.h"
 
+#include "data/view_maker.h"
 #include "one_rank.h"
 
 #include <algorithm>
@@ -135,14 +136,64 @@ TEST(EmbedShare, ASetThatIsAllBadIsAnError) {
     total_left_out(nothing, none, *communicator);
     ADD_FAILURE() << "nothing was thrown";
   } catch (const DataError& error) {
-    EXPECT_EQ(std::string(error.what()),
-              "greys: not one of its 3 images can be used, so there is nothing to evaluate; bad 0");
+    EXPECT_EQ(
+        std::string(error.what()),
+        "greys: not one of its 3 samples can be used, so there is nothing to evaluate; bad 0");
   }
 }
 
 TEST(EmbedShare, LetsErrorsOfTheNetworkThrough) {
   const Embed failing = [](const at::Tensor&) -> at::Tensor { throw std::runtime_error("no"); };
   EXPECT_THROW(embed_share(GreyDataset(3), plain_views(), failing, {}), std::runtime_error);
+}
+
+/// Three clips of two frames of each sample; the values of clip c of sample s are 10 s + c.
+class ThreeClips : public ViewMaker {
+ public:
+  ThreeClips() : ViewMaker({3, 2, 4, 4}) {}
+  void make(int64_t, PhiloxKey, std::span<float* const>) const override {}
+  int64_t plain_views() const override { return 3; }
+  void make_plain(int64_t position, float* out) const override {
+    if (position == 4) throw BadSample("too_short", "short 4");
+    for (int64_t clip = 0; clip < 3; ++clip)
+      std::fill_n(out + clip * values(), values(), static_cast<float>(10 * position + clip));
+  }
+  std::vector<Image> originals(int64_t, PhiloxKey) const override { return {}; }
+};
+
+class ClipDataset : public GreyDataset {
+ public:
+  using GreyDataset::GreyDataset;
+  std::unique_ptr<ViewMaker> views(const AugmentOptions&) const override {
+    return std::make_unique<ThreeClips>();
+  }
+};
+
+TEST(Embed, AveragesTheFeaturesOfTheClipsOfASample) {
+  const ClipDataset dataset(7);
+  std::vector<int64_t> sizes;
+  const Embed embed = [&](const at::Tensor& clips) {
+    EXPECT_EQ(clips.sizes().slice(1), (at::IntArrayRef{3, 2, 4, 4}));
+    sizes.push_back(clips.size(0));
+    const at::Tensor first = clips.flatten(1).narrow(1, 0, 1);
+    return at::cat({first, first * first}, 1);
+  };
+  const Features all = embed_share(dataset, plain_views(), embed, {.batch = 8, .workers = 2});
+  EXPECT_EQ(sizes, (std::vector<int64_t>{6, 6, 3, 3}));  // whole samples, at most 8 clips
+  ASSERT_EQ(all.vectors.size(0), 6);
+  EXPECT_EQ(all.left_out, 1);
+  EXPECT_EQ(all.first_left_out, "short 4");
+  for (int64_t row = 0, sample = 0; row < 6; ++row, ++sample) {
+    sample += sample == 4;
+    const auto s = static_cast<float>(10 * sample);
+    const float* features = all.vectors.const_data_ptr<float>() + 2 * row;
+    EXPECT_FLOAT_EQ(features[0], s + 1);
+    EXPECT_FLOAT_EQ(features[1], (s * s + (s + 1) * (s + 1) + (s + 2) * (s + 2)) / 3);
+  }
+  // A rank without rows knows the width all the same.
+  const Features none =
+      embed_share(ClipDataset(1), plain_views(), embed, {.batch = 8, .rank = 0, .size = 2});
+  EXPECT_EQ(none.vectors.sizes(), (at::IntArrayRef{0, 2}));
 }
 
 }  // namespace
