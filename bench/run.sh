@@ -16,6 +16,7 @@ source launcher/setup.sh
 [ $# -gt 0 ] || set -- views fashion cifar knn probe health ntxent
 install_torch tests
 install_peers
+install_cutlass
 build_program tests
 allow_mpi_as_root
 show cmake --build build -j "$(build_jobs)" --target views_bench eval_bench ntxent
