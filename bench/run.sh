@@ -6,6 +6,7 @@
 #   knn         50,000 x 10,000 nearest neighbours, beside faiss in Python
 #   probe       the linear probe, beside a loop in torch and scikit-learn
 #   health      what monitoring costs, beside none
+#   cuda        no times: what the compiler made of the CUDA kernels of the loss (needs nvcc)
 #   ntxent      the loss, time and memory, beside lightly, solo-learn's formula and plain loops
 # Needs what ./test.sh has set up. The machine should be idle.
 set -euo pipefail
@@ -33,12 +34,20 @@ for name in "$@"; do
     knn) show "$python" bench/knn.py build/bin/eval_bench --rounds 3 ;;
     probe) show "$python" bench/linear_probe.py build/bin/eval_bench --rounds 3 ;;
     health) show "$python" bench/health_overhead.py ;;
+    cuda)
+      cuobjdump=$(PATH=$PATH:/usr/local/cuda/bin:$torch_folder/triton/backends/nvidia/bin \
+        command -v cuobjdump) || fail "there is no cuobjdump" "install the CUDA toolkit 13.0"
+      mapfile -t objects < <(find build -name 'lse_fused_*.cu.o' -o -name 'lse_kernels.cu.o')
+      [ ${#objects[@]} -eq 3 ] ||
+        fail "the CUDA kernels of the loss were not built" "see what cmake says it found, above"
+      show "$python" bench/cuda_evidence.py "$cuobjdump" "${objects[@]}"
+      ;;
     ntxent)
       install_bench_peers
       show env "PYTHONPATH=$bench_peers_folder:$PYTHONPATH" build/bench/ntxent \
         --json build/ntxent.jsonl --plot build/ntxent.png
       ;;
-    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health ntxent" ;;
+    *) fail "no benchmark is called $name" "one of: views fashion cifar knn probe health cuda ntxent" ;;
   esac
 done
 end_phase

@@ -30,6 +30,7 @@ struct SimclrOptions {
 struct LossOptions {
   std::string exchange = "gather";
   std::string dtype = "same";
+  bool cuda_kernels = false;
 };
 
 struct MethodOptions {

@@ -133,15 +133,15 @@ LseGradients lse_backward_by(LseKernels& kernels, const LseProblem& problem, con
 bool has_lse_cuda_kernels() {
   return true;
 }
-std::unique_ptr<LseKernels> lse_kernels_here() {
+std::unique_ptr<LseKernels> lse_kernels_here(bool fused) {
   return cuda_lse_kernels(c10::cuda::getCurrentCUDAStream().stream(),
-                          at::cuda::getCurrentCUDABlasHandle());
+                          at::cuda::getCurrentCUDABlasHandle(), fused);
 }
 #else
 bool has_lse_cuda_kernels() {
   return false;
 }
-std::unique_ptr<LseKernels> lse_kernels_here() {
+std::unique_ptr<LseKernels> lse_kernels_here(bool fused) {
   TORCH_CHECK(false,
               "loss.cuda_kernels=true: this program was built without nvcc and has no CUDA "
               "kernels; set it to false");

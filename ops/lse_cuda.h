@@ -6,7 +6,7 @@
 //             logits that the workspace bounds, then one kernel that reads them once (sums of rows;
 //             sums of columns; or weights, which are written in the type of the next product).
 //   fused     sm_90, bfloat16 rows of a width that is a multiple of 8: logits stay in registers
-//             (ops/lse_fused.cu). Weights go to memory in bfloat16, a chunk at a time, for
+//             (ops/lse_fused_*.cu). Weights go to memory in bfloat16, a chunk at a time, for
 //             embeddings wider than 256, and for gradients of candidates under excluded columns.
 //
 // Semantics as in ops/lse_chunked.h; bfloat16 weights are rounded to bfloat16 in the backward pass,
@@ -27,8 +27,9 @@ inline constexpr int64_t kLseWorkspace = int64_t{256} << 20;
 /// Whether this program has the kernels, and the fused ones among them.
 bool has_lse_cuda_kernels();
 bool has_lse_fused_kernels();
-/// Those of the device and the stream in use; throws where none were built.
-std::unique_ptr<LseKernels> lse_kernels_here();
+/// Those of the device and the stream in use, the fused ones where they can run and are wanted;
+/// throws where none were built.
+std::unique_ptr<LseKernels> lse_kernels_here(bool fused = true);
 
 /// `problem`: contiguous, with rows on both sides. `self`: candidates are the anchors, each without
 /// itself, and only the rows of `share` are computed (others: -inf, no gradient).

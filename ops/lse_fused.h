@@ -37,7 +37,8 @@ void fused_gradient(const FusedOperands& operands, const LseTileProblem& problem
                     const FusedFactors& factors, float* gradient, void* stream);
 
 /// True if the fragments of ops/lse_kernel_tile.h are those of the library that makes the
-/// instructions. Needs no GPU; a test calls it.
-bool fused_fragments_agree();
+/// instructions, and if candidates lie in shared memory where the second product of the gradient
+/// looks for them. Needs no GPU; a test calls it.
+bool fused_layouts_agree();
 
 }  // namespace cltrain

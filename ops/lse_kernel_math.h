@@ -141,8 +141,14 @@ CLTRAIN_KERNEL_INLINE LseFactor<Real> factor_of(double lse, double gradient, dou
     return {0, static_cast<Real>(shared ? bound : kNeverLse)};
   const double lse2 = lse * std::numbers::log2e;
   const Real reference = static_cast<Real>(shared ? bound : lse2);
-  // What rounding takes from the reference goes into the factor.
-  return {static_cast<Real>(gradient * scale * power2(static_cast<double>(reference) - lse2)),
+  // What rounding takes from the reference goes into the factor. Beyond the largest are rows whose
+  // candidates a mask has all removed: 0 times it must stay 0.
+  const double exponent = static_cast<double>(reference) - lse2;
+  const double factor = gradient * scale * power2(exponent > 1000 ? 1000.0 : exponent);
+  constexpr double kLargest = 8.5e37;  // 2^126
+  return {static_cast<Real>(factor > kLargest    ? kLargest
+                            : factor < -kLargest ? -kLargest
+                                                 : factor),
           reference};
 }
 

@@ -1,4 +1,4 @@
-// What a warpgroup of the fused kernels (ops/lse_fused.cu) does with 64 x kColumns products while
+// What a warpgroup of the fused kernels (ops/lse_fused_*.cu) does with 64 x kColumns products while
 // they are in its registers. Free of CUDA: `Group` stands for the 128 threads, so that
 // tests/ops/lse_kernel_test.cpp runs these very functions with fibers for threads. A Group has
 //   int thread() const               0 .. 127

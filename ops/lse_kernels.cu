@@ -1,7 +1,7 @@
 // The portable kernels of the loss engine (any GPU from sm_80) and the interface of
 // ops/lse_kernels.h on CUDA: bodies are in ops/lse_kernel_rows.h, matrix products are cuBLAS's,
 // with the handle and so the TF32 setting of LibTorch. The fused kernels are in a file of their
-// own, ops/lse_fused.cu.
+// own, ops/lse_fused_*.cu.
 #include "ops/lse_kernels.h"
 
 #include <stdexcept>
@@ -81,8 +81,10 @@ bool is_hopper() {
 
 class CudaLseKernels : public LseKernels {
  public:
-  CudaLseKernels(void* stream, void* blas)
-      : stream_(static_cast<cudaStream_t>(stream)), blas_(static_cast<cublasHandle_t>(blas)) {}
+  CudaLseKernels(void* stream, void* blas, bool fused)
+      : stream_(static_cast<cudaStream_t>(stream)),
+        blas_(static_cast<cublasHandle_t>(blas)),
+        fused_(fused) {}
 
   void multiply(const BlasProduct& p) override {
     const bool is_double = p.type == LseElement::kDouble;
@@ -150,7 +152,7 @@ class CudaLseKernels : public LseKernels {
 
 #ifdef CLTRAIN_FUSED
   bool has_fused() const override {
-    return is_hopper();
+    return fused_ && is_hopper();
   }
   void fused_sums(const FusedOperands& operands, const LseTileProblem& problem, int splits,
                   const LseSumParts& parts) override {
@@ -194,12 +196,13 @@ class CudaLseKernels : public LseKernels {
 
   cudaStream_t stream_;
   cublasHandle_t blas_;
+  bool fused_;
 };
 
 }  // namespace
 
-std::unique_ptr<LseKernels> cuda_lse_kernels(void* stream, void* blas) {
-  return std::make_unique<CudaLseKernels>(stream, blas);
+std::unique_ptr<LseKernels> cuda_lse_kernels(void* stream, void* blas, bool fused) {
+  return std::make_unique<CudaLseKernels>(stream, blas, fused);
 }
 
 }  // namespace cltrain

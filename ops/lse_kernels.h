@@ -1,6 +1,6 @@
 // Everything that the CUDA path of the loss engine (ops/lse_cuda.cpp) asks of a GPU, as one
 // interface on plain pointers: the driver's loops and arithmetic of indices are then the same with
-// the kernels (ops/lse_kernels.cu, ops/lse_fused.cu behind ops/lse_device.cpp) and with
+// the kernels (ops/lse_kernels.cu, ops/lse_fused_*.cu) and with
 // tests/ops/emulated_kernels.h, which runs their per-thread code on the CPU.
 // Calls return at once and follow each other on one stream. Free of torch and of CUDA.
 #pragma once
@@ -68,7 +68,7 @@ class LseKernels {
 };
 
 /// The kernels on the current device: `stream` is a cudaStream_t, `blas` a cublasHandle_t of that
-/// stream. Defined where CUDA is built in.
-std::unique_ptr<LseKernels> cuda_lse_kernels(void* stream, void* blas);
+/// stream; `fused`: the fused ones too where they can run. Defined where CUDA is built in.
+std::unique_ptr<LseKernels> cuda_lse_kernels(void* stream, void* blas, bool fused);
 
 }  // namespace cltrain

@@ -1,6 +1,6 @@
 // LseKernels (ops/lse_kernels.h) on CPU memory: the per-thread code of the CUDA kernels, with
 // fibers for threads and plain loops for matrix products and copies into shared memory. Blocks and
-// tiles are visited as in ops/lse_kernels.cu and ops/lse_fused.cu.
+// tiles are visited as in ops/lse_kernels.cu and ops/lse_fused_*.cu.
 #pragma once
 
 #include "ops/lse_kernels.h"
@@ -27,10 +27,10 @@ class EmulatedKernels : public LseKernels {
   }
 
   void sum_rows(const LogitsView<float>& logits, LseSum<double>* rows) override {
-    blocks(logits.rows, 1, [&](const Block& block) { sum_row(block, logits, rows); });
+    blocks_with_barriers(logits.rows, [&](const Block& block) { sum_row(block, logits, rows); });
   }
   void sum_rows(const LogitsView<double>& logits, LseSum<double>* rows) override {
-    blocks(logits.rows, 1, [&](const Block& block) { sum_row(block, logits, rows); });
+    blocks_with_barriers(logits.rows, [&](const Block& block) { sum_row(block, logits, rows); });
   }
   void sum_columns(const LogitsView<float>& logits, LseSum<double>* parts) override {
     column_blocks(logits, parts);
@@ -150,12 +150,19 @@ class EmulatedKernels : public LseKernels {
 
   template <class Body>
   void blocks(int64_t x_count, int64_t y_count, const Body& body) {
-    std::vector<LseSum<double>> shared(kRowThreads);
     for (int y = 0; y < y_count; ++y)
       for (int x = 0; x < x_count; ++x)
-        fibers_.run(kRowThreads, [&](int thread) {
-          body(Block{&fibers_, shared.data(), thread, x, y});
-        });
+        for (int thread = 0; thread < kRowThreads; ++thread)
+          body(Block{nullptr, nullptr, thread, x, y});
+  }
+  /// Of kernels whose threads wait for each other.
+  template <class Body>
+  void blocks_with_barriers(int64_t x_count, const Body& body) {
+    std::vector<LseSum<double>> shared(kRowThreads);
+    for (int x = 0; x < x_count; ++x)
+      fibers_.run(kRowThreads, [&](int thread) {
+        body(Block{&fibers_, shared.data(), thread, x, 0});
+      });
   }
   template <class Body>
   void lines(int64_t n, const Body& body) {

@@ -1,22 +1,25 @@
 // The CUDA kernels of the loss engine without a GPU: their arithmetic beside formulas, and their
 // per-thread code, driven by the very driver of the CUDA path (ops/lse_cuda.cpp) with fibers for
 // threads, beside LibTorch's operators in float64 (ops/lse_chunked.cpp).
-#include "ops/lse_chunked.h"
-#include "ops/lse_cuda.h"
 #include "tests/ops/emulated_kernels.h"
-#include "tests/support/error_text.h"
+#include "tests/ops/lse_cases.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
-#include <ATen/Functions.h>
-#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 namespace cltrain {
 namespace {
+
+using testing::Bench;
+using testing::expect_dense;
+using testing::expect_self;
+using testing::LseCase;
+using testing::masked;
+using testing::numbers;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -148,195 +151,130 @@ TEST(LseKernelMath, AFragmentCoversItsTileOnce) {
 }
 
 #ifdef CLTRAIN_FUSED
-TEST(LseKernelMath, FragmentsAreThoseOfTheInstructions) {
-  EXPECT_TRUE(fused_fragments_agree());
+TEST(LseKernelMath, LayoutsAreThoseOfTheInstructions) {
+  EXPECT_TRUE(fused_layouts_agree());
 }
 #endif
 
-// --- whole passes ----------------------------------------------------------------------------
-
-at::Tensor numbers(int64_t rows, int64_t width, double phase) {
-  const at::Tensor x =
-      (at::arange(rows * width, at::kDouble) * 1.7 + phase).sin().view({rows, width}) +
-      0.3 *
-          (at::arange(rows * width, at::kDouble).square() * 0.01 + phase).cos().view({rows, width});
-  return x / x.norm(2, {1}, true);
-}
-
-double relative(const at::Tensor& found, const at::Tensor& expected) {
-  const at::Tensor difference = found.to(at::kDouble) - expected.to(at::kDouble);
-  return (difference.norm() / expected.to(at::kDouble).norm().clamp_min(1e-300)).item<double>();
-}
-
-/// Equal -inf and NaN, else close.
-bool agree(const at::Tensor& found, const at::Tensor& expected, double tolerance) {
-  return at::allclose(found, expected, tolerance, tolerance, /*equal_nan=*/true);
-}
-
-struct Case {
-  std::string name;
-  int64_t rows, columns, width;
-  double scale;
-  LseMask mask;
-};
-
-std::vector<Case> masked(int64_t rows, int64_t columns, int64_t width, double scale) {
-  const Case plain{"plain", rows, columns, width, scale, {}};
-  std::vector<Case> all{plain};
-  Case excluded = plain;
-  excluded.name = "excluded";
-  const at::Tensor ids = at::arange(rows);
-  excluded.mask.excluded_columns =
-      at::stack({ids, at::where(ids % 3 == 0, -1, (ids * 7 + 13) % columns)}, 1);
-  all.push_back(excluded);
-  for (const auto rule : {LseLabels::kOnlyEqual, LseLabels::kNeverEqual}) {
-    Case labelled = plain;
-    labelled.name = rule == LseLabels::kOnlyEqual ? "only equal" : "never equal";
-    labelled.mask.labels = rule;
-    labelled.mask.row_labels = at::arange(rows) % 7;
-    labelled.mask.column_labels = at::arange(columns) % 5;  // labels 5 and 6 have no equal
-    all.push_back(labelled);
-    labelled.name += ", excluded";
-    labelled.mask.excluded_columns = ids.unsqueeze(1);
-    all.push_back(labelled);
-  }
-  return all;
-}
-
-at::Tensor weights_of(const at::Tensor& lse, double phase) {
-  return (at::arange(lse.size(0), at::kDouble) * 0.7 + phase).cos() + 0.4;
-}
-
-struct Tolerance {
-  double lse, gradient;
-};
-
-/// All directions and gradients of one problem, values of `type`, beside float64.
-void expect_dense(EmulatedKernels& kernels, const Case& each, at::ScalarType type,
-                  int64_t workspace, Tolerance tolerance) {
-  SCOPED_TRACE(::testing::Message()
-               << each.name << ", " << each.rows << " x " << each.columns << " x " << each.width
-               << ", scale " << each.scale << ", " << type << ", workspace " << workspace);
-  const LseProblem problem{numbers(each.rows, each.width, 0.2).to(type),
-                           numbers(each.columns, each.width, 1.3).to(type), each.scale, each.mask};
-  LseProblem wide = problem;
-  wide.anchors = problem.anchors.to(at::kDouble);
-  wide.candidates = problem.candidates.to(at::kDouble);
-  const TwoWayLse expected = lse_forward_chunked(wide, LseDirections::kBoth);
-  const TwoWayLse found =
-      lse_forward_by(kernels, problem, LseDirections::kBoth, false, {}, workspace);
-  EXPECT_TRUE(agree(found.rows, expected.rows, tolerance.lse));
-  EXPECT_TRUE(agree(found.columns, expected.columns, tolerance.lse));
-  const TwoWayLse one =
-      lse_forward_by(kernels, problem, LseDirections::kRows, false, {}, workspace);
-  EXPECT_TRUE(agree(one.rows, expected.rows, tolerance.lse));
-  EXPECT_FALSE(one.columns.defined());
-  const LseAdjoint rows{expected.rows, weights_of(expected.rows, 0)};
-  const LseAdjoint columns{expected.columns, weights_of(expected.columns, 1)};
-  for (const auto& [by_row, by_column] : {std::pair(rows, columns), std::pair(rows, LseAdjoint{}),
-                                          std::pair(LseAdjoint{}, columns)}) {
-    const LseGradients dense = lse_backward_chunked(wide, by_row, by_column, true, true);
-    const LseGradients both =
-        lse_backward_by(kernels, problem, by_row, by_column, true, true, false, {}, {}, workspace);
-    EXPECT_EQ(both.anchors.scalar_type(), sum_type(problem.anchors));
-    EXPECT_LE(relative(both.anchors, dense.anchors), tolerance.gradient);
-    EXPECT_LE(relative(both.candidates, dense.candidates), tolerance.gradient);
-  }
-  // One side only, added to what is there.
-  const LseGradients dense = lse_backward_chunked(wide, rows, columns, true, false);
-  const at::Tensor into = at::ones_like(problem.anchors, sum_type(problem.anchors));
-  const LseGradients added = lse_backward_by(kernels, problem, rows, columns, true, false, false,
-                                             {}, {into, {}}, workspace);
-  EXPECT_TRUE(added.anchors.is_same(into));
-  EXPECT_FALSE(added.candidates.defined());
-  EXPECT_LE(relative(added.anchors - 1, dense.anchors), tolerance.gradient);
-}
-
-/// Anchors that are their own candidates, in shares.
-void expect_self(EmulatedKernels& kernels, int64_t rows, int64_t width, double scale,
-                 at::ScalarType type, int64_t workspace, Tolerance tolerance) {
-  SCOPED_TRACE(::testing::Message()
-               << rows << " x " << width << ", scale " << scale << ", " << type);
-  const at::Tensor z = numbers(rows, width, 0.6).to(type);
-  LseMask mask;
-  mask.excluded_columns = ((at::arange(rows) + rows / 2) % (rows / 2 * 2)).unsqueeze(1);
-  if (rows % 2) mask.excluded_columns[rows - 1] = -1;
-  const LseProblem problem{z, z, scale, mask};
-  const LseProblem wide{z.to(at::kDouble), z.to(at::kDouble), scale, mask};
-  const at::Tensor expected = self_lse_forward_chunked(wide, {});
-  const LseAdjoint adjoint{expected, weights_of(expected, 0)};
-  const at::Tensor gradient = self_lse_backward_chunked(wide, adjoint, {});
-  for (const int64_t count : {1, 3}) {
-    std::vector<at::Tensor> parts;
-    at::Tensor sum = zero_gradient(z);
-    for (int64_t index = 0; index < count; ++index) {
-      const TileShare share{index, count};
-      parts.push_back(
-          lse_forward_by(kernels, problem, LseDirections::kRows, true, share, workspace).rows);
-      lse_backward_by(kernels, problem, adjoint, {}, true, true, true, share, {sum, {}}, workspace);
-    }
-    EXPECT_TRUE(agree(combine_lse(at::stack(parts)), expected, tolerance.lse));
-    EXPECT_LE(relative(sum, gradient), tolerance.gradient);
-  }
-}
+// --- whole passes ---
 
 constexpr int64_t kTiny = 1;  // a chunk of one row, or of one block
 
 TEST(LsePortableKernels, AreTheDenseFormula) {
   EmulatedKernels kernels(/*fused=*/false);
-  for (const Case& each : masked(20, 270, 5, 20))
-    expect_dense(kernels, each, at::kDouble, kLseWorkspace, {1e-13, 1e-13});
-  for (const Case& each : masked(15, 23, 5, 100)) {
-    expect_dense(kernels, each, at::kFloat, 23 * 4 * 7, {1e-5, 1e-5});
-    expect_dense(kernels, each, at::kBFloat16, 23 * 6 * 4, {1e-5, 1e-2});
+  for (const LseCase& each : masked(20, 270, 5, 20))
+    expect_dense(each, {kernels, at::kDouble, 1e-13, 1e-13});
+  for (const LseCase& each : masked(15, 23, 5, 100)) {
+    expect_dense(each, {kernels, at::kFloat, 1e-5, 1e-5, 23 * 4 * 7});
+    expect_dense(each, {kernels, at::kBFloat16, 1e-5, 1e-2, 23 * 6 * 4});
   }
-  expect_dense(kernels, {"chunks of a row", 7, 300, 3, 5, {}}, at::kFloat, kTiny, {1e-5, 1e-5});
-  expect_dense(kernels, {"sums of columns in parts", 270, 3, 3, 5, {}}, at::kFloat, kLseWorkspace,
-               {1e-5, 1e-5});
-  expect_dense(kernels, {"two blocks of weights", 3, 1030, 2, 5, {}}, at::kFloat, kLseWorkspace,
-               {1e-5, 1e-5});
-  expect_self(kernels, 41, 6, 9, at::kDouble, 41 * 8 * 5, {1e-13, 1e-13});
+  const Bench floats{kernels, at::kFloat, 1e-5, 1e-5};
+  expect_dense({"chunks of a row", 7, 300, 3, 5, {}}, {kernels, at::kFloat, 1e-5, 1e-5, kTiny});
+  expect_dense({"sums of columns in parts", 270, 3, 3, 5, {}}, floats);
+  expect_dense({"two blocks of weights", 3, 1030, 2, 5, {}}, floats);
+  expect_self(41, 6, 9, {kernels, at::kDouble, 1e-13, 1e-13, 41 * 8 * 5});
   EXPECT_GT(kernels.products, 0);
 }
 
-// A reference that serves a whole problem, a tile, or one row or column.
+// Logits may differ by 2 scale here. Below 80 one reference serves the whole problem; with one
+// large row, the tiles without it; at scale 300 none, and rows and columns have their own.
 TEST(LseFusedKernels, AreTheDenseFormulaWithEveryKindOfReference) {
   EmulatedKernels kernels(/*fused=*/true);
-  const at::Tensor cosines = at::mm(numbers(70, 8, 0.2), numbers(270, 8, 1.3).t());
-  const double span = (cosines.max() - cosines.min()).item<double>();
-  for (const Case& each : masked(70, 270, 8, 5))
-    expect_dense(kernels, each, at::kBFloat16, kLseWorkspace, {2e-6, 1e-2});
-  EXPECT_TRUE(2 * 41 > 80 && span * 41 < 80) << span;
-  EXPECT_GT(span * 300, 80);
-  for (const double scale : {41.0, 300.0}) {
-    const std::vector<Case> all = masked(70, 270, 8, scale);
-    expect_dense(kernels, all.front(), at::kBFloat16, kLseWorkspace, {2e-6, 1e-2});
-    expect_dense(kernels, all.at(2), at::kBFloat16, kLseWorkspace, {2e-6, 1e-2});
-  }
+  const Bench bench{kernels, at::kBFloat16, 2e-6, 1e-2};
+  for (const LseCase& each : masked(70, 270, 8, 5)) expect_dense(each, bench);
   EXPECT_GT(kernels.weight_tiles, 0) << "candidates under excluded columns";
+  for (const auto& [scale, last_norm] : {std::pair(24.0, 2.0), std::pair(300.0, 1.0)}) {
+    std::vector<LseCase> all = masked(70, 270, 8, scale);
+    for (const size_t each : {0, 2}) {
+      all[each].last_norm = last_norm;
+      expect_dense(all[each], bench);
+    }
+  }
 }
 
 TEST(LseFusedKernels, AreTheDenseFormulaOverSeveralBlocksAndWidths) {
   EmulatedKernels kernels(/*fused=*/true);
-  expect_dense(kernels, {"several blocks", 200, 130, 72, 10, {}}, at::kBFloat16, kTiny,
-               {2e-6, 1e-2});
-  expect_dense(kernels, {"widest in registers", 20, 70, 200, 10, {}}, at::kBFloat16, kLseWorkspace,
-               {2e-6, 1e-2});
+  const Bench bench{kernels, at::kBFloat16, 2e-6, 1e-2},
+      tiny{kernels, at::kBFloat16, 2e-6, 1e-2, kTiny};
+  expect_dense({"several blocks", 200, 130, 72, 10, {}}, tiny);
+  expect_dense({"widest in registers", 20, 70, 200, 10, {}}, bench);
   EXPECT_EQ(kernels.products, 0);
+}
+
+// The driver gives few rows' tiles a block each; a block that visits all of them finds the same.
+TEST(LseFusedKernels, ABlockVisitsManyTiles) {
+  EmulatedKernels kernels(/*fused=*/true);
+  constexpr int kRows = 70, kColumns = 600, kWidth = 8;
+  const at::Tensor x = numbers(kRows, kWidth, 0.2).to(at::kBFloat16);
+  const at::Tensor y = numbers(kColumns, kWidth, 1.3).to(at::kBFloat16);
+  const FusedOperands operands{x.data_ptr(), y.data_ptr(), kWidth};
+  for (const double scale : {5.0, 100.0}) {
+    const float reference = 1.45F * static_cast<float>(scale);
+    const std::vector<LseFactor<float>> of_rows(kRows, {0.5F, reference});
+    const std::vector<LseFactor<float>> of_columns(768, {0.25F, reference + 2});
+    const LseTileProblem problem{kRows,      kColumns, {.self = true}, Base2Scale<float>(scale),
+                                 scale < 20, 7.3F};
+    std::vector<double> rows, columns;
+    std::vector<uint16_t> weights;
+    std::vector<float> gradient;
+    for (const int splits : {3, 1}) {
+      std::vector<LseSum<double>> row_parts(static_cast<size_t>(splits) * kRows), sums(kRows);
+      std::vector<LseSum<float>> column_parts(2 * kColumns);
+      kernels.fused_sums(operands, problem, splits, {row_parts.data(), column_parts.data()});
+      kernels.merge(row_parts.data(), splits, kRows, sums.data());
+      std::vector<uint16_t> p(kRows * 608);
+      const FusedFactors factors{of_rows.data(), of_columns.data()};
+      kernels.fused_weights(operands, problem, splits, factors, p.data(), 608);
+      std::vector<float> parts(static_cast<size_t>(splits) * kRows * kWidth), sum(kRows * kWidth);
+      kernels.fused_gradient(operands, problem, splits, factors, parts.data());
+      for (size_t i = 0; i < parts.size(); ++i) sum[i % sum.size()] += parts[i];
+      if (splits == 3) {
+        for (const LseSum<double>& each : sums) rows.push_back(each.log());
+        for (const LseSum<float>& each : column_parts) columns.push_back(each.log());
+        weights = p;
+        gradient = sum;
+        continue;
+      }
+      for (size_t i = 0; i < sums.size(); ++i) EXPECT_NEAR(sums[i].log(), rows[i], 1e-6);
+      for (size_t i = 0; i < column_parts.size(); ++i)
+        EXPECT_EQ(column_parts[i].log(), columns[i]) << i;
+      EXPECT_EQ(p, weights);
+      for (size_t i = 0; i < sum.size(); ++i)
+        EXPECT_NEAR(sum[i], gradient[i], 1e-5 * (1 + std::abs(gradient[i])));
+    }
+  }
 }
 
 TEST(LseFusedKernels, WideEmbeddingsTakeWeightsInMemory) {
   EmulatedKernels kernels(/*fused=*/true);
-  expect_dense(kernels, {"wide", 20, 300, 264, 10, {}}, at::kBFloat16, kLseWorkspace, {2e-6, 1e-2});
+  expect_dense({"wide", 20, 300, 264, 10, {}}, {kernels, at::kBFloat16, 2e-6, 1e-2});
   EXPECT_GT(kernels.weight_tiles, 0);
   EXPECT_EQ(kernels.products, 3 * 2 + 1);  // of the gradients alone
 }
 
 TEST(LseFusedKernels, AnchorsAreTheirOwnCandidates) {
   EmulatedKernels kernels(/*fused=*/true);
-  expect_self(kernels, 141, 16, 9, at::kBFloat16, kLseWorkspace, {2e-6, 1e-2});
-  expect_self(kernels, 141, 16, 60, at::kBFloat16, kTiny, {2e-6, 1e-2});
+  expect_self(141, 16, 9, {kernels, at::kBFloat16, 2e-6, 1e-2});
+  expect_self(141, 16, 60, {kernels, at::kBFloat16, 2e-6, 1e-2, kTiny});
   EXPECT_EQ(kernels.products, 0);
+}
+
+// A block of candidates that a mask hides from a row, whose LSE the rows of other blocks have made
+// far smaller than this block's norms allow: nothing, not infinity times zero.
+TEST(LseFusedKernels, HiddenBlocksGiveNothingHoweverSmallTheLse) {
+  EmulatedKernels kernels(/*fused=*/true);
+  const at::Tensor z = numbers(3, 8, 0.2).to(at::kBFloat16);
+  LseMask mask;
+  mask.labels = LseLabels::kOnlyEqual;
+  mask.row_labels = at::zeros({3}, at::kLong);
+  mask.column_labels = at::ones({3}, at::kLong);
+  const LseAdjoint low{at::full({3}, -1e4, at::kDouble), at::ones({3}, at::kDouble)};
+  for (const double scale : {5.0, 300.0}) {
+    const LseGradients found =
+        lse_backward_by(kernels, {z, z, scale, mask}, low, low, true, true, false, {});
+    EXPECT_EQ(found.anchors.abs().max().item<float>(), 0);
+    EXPECT_EQ(found.candidates.abs().max().item<float>(), 0);
+  }
 }
 
 TEST(LseFusedKernels, ServeBfloat16OfWholeVectorsOnly) {
