@@ -1,6 +1,6 @@
 // The plain arithmetic of the CUDA kernels behind ops/lse.h: sums of powers of two, the rule of a
 // mask, weights of the backward pass, and how a problem is cut into tiles. Free of torch and of
-// CUDA: nvcc compiles it for the kernels, g++ for tests/ops/lse_kernel_math_test.cpp. Pure.
+// CUDA: nvcc compiles it for the kernels, g++ for tests/ops/lse_kernel_test.cpp. Pure.
 //
 // Products s are handled to base 2 as in ops/lse_tile.h: x = s (high + low), and an exponential is
 // taken of its distance from a reference, which loses nothing where the logits are large.
@@ -163,8 +163,7 @@ CLTRAIN_KERNEL_INLINE Real weight_of(Real s, const Base2Scale<Real>& scale,
   return row.factor * by_row + column->factor * power2(above(s, scale, column->reference));
 }
 
-// --- how a problem is cut
-// -----------------------------------------------------------------------------
+// --- how a problem is cut ---
 
 CLTRAIN_KERNEL_INLINE int64_t parts_of(int64_t count, int64_t size) {
   return (count + size - 1) / size;

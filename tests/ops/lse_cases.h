@@ -40,6 +40,7 @@ struct LseCase {
   double scale;
   LseMask mask;
   double last_norm = 1;  ///< of the last anchor; the others have 1
+  double lift = 0;       ///< added to the first number of every row: all logits large
 };
 
 inline std::vector<LseCase> masked(int64_t rows, int64_t columns, int64_t width, double scale) {
@@ -94,10 +95,11 @@ inline void expect_dense(const LseCase& each, const Bench& bench) {
                                     << " x " << each.width << ", scale " << each.scale << ", "
                                     << bench.type << ", workspace " << bench.workspace);
   const at::Tensor anchors = numbers(each.rows, each.width, 0.2);
+  const at::Tensor candidates = numbers(each.columns, each.width, 1.3);
   anchors[each.rows - 1] *= each.last_norm;
-  const LseProblem here{anchors.to(bench.type),
-                        numbers(each.columns, each.width, 1.3).to(bench.type), each.scale,
-                        each.mask};
+  anchors.select(1, 0) += each.lift;
+  candidates.select(1, 0) += each.lift;
+  const LseProblem here{anchors.to(bench.type), candidates.to(bench.type), each.scale, each.mask};
   const LseProblem wide{here.anchors.to(at::kDouble), here.candidates.to(at::kDouble), each.scale,
                         each.mask};
   const LseProblem problem{here.anchors.to(bench.device), here.candidates.to(bench.device),

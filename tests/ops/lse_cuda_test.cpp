@@ -48,6 +48,9 @@ void fused_kernels_are_the_dense_formula() {
   LseCase one_large{"one large row", 300, 600, 64, 24, {}};
   one_large.last_norm = 2;
   expect_dense(one_large, bench);
+  LseCase large{"all large", 300, 600, 64, 1.5, {}};
+  large.lift = 10;
+  expect_dense(large, bench);
   expect_self(1001, 128, 10, bench);
   expect_self(1001, 320, 60, tiny);
 }

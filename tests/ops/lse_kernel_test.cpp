@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -177,16 +178,19 @@ TEST(LsePortableKernels, AreTheDenseFormula) {
 }
 
 // Logits may differ by 2 scale here. Below 80 one reference serves the whole problem; with one
-// large row, the tiles without it; at scale 300 none, and rows and columns have their own.
+// large row, the tiles without it; where all logits are large, every tile has one of its own; at
+// scale 300 rows and columns have theirs.
 TEST(LseFusedKernels, AreTheDenseFormulaWithEveryKindOfReference) {
   EmulatedKernels kernels(/*fused=*/true);
   const Bench bench{kernels, at::kBFloat16, 2e-6, 1e-2};
   for (const LseCase& each : masked(70, 270, 8, 5)) expect_dense(each, bench);
   EXPECT_GT(kernels.weight_tiles, 0) << "candidates under excluded columns";
-  for (const auto& [scale, last_norm] : {std::pair(24.0, 2.0), std::pair(300.0, 1.0)}) {
+  for (const auto& [scale, last_norm, lift] :
+       {std::tuple(24.0, 2.0, 0.0), std::tuple(1.5, 1.0, 10.0), std::tuple(300.0, 1.0, 0.0)}) {
     std::vector<LseCase> all = masked(70, 270, 8, scale);
     for (const size_t each : {0, 2}) {
       all[each].last_norm = last_norm;
+      all[each].lift = lift;
       expect_dense(all[each], bench);
     }
   }
