@@ -1,6 +1,7 @@
 // The CUDA path of ops/lse.h on kernels of its own. Unverified: no GPU has run it. Off by default
-// (LseKernelChoice in ops/lse.h, the option loss.cuda_kernels); CUDA tensors take
-// ops/lse_chunked.cpp then.
+// (LseProblem::cuda_kernels, the option loss.cuda_kernels): CUDA tensors take ops/lse_chunked.cpp.
+// ops/lse.cpp calls; one rank, any thread, on the device and stream in use. An error of CUDA or
+// cuBLAS throws std::runtime_error; calls return before the GPU is done.
 //
 //   portable  any GPU from sm_80, float32, float64 and bfloat16: products by cuBLAS into a chunk of
 //             logits that the workspace bounds, then one kernel that reads them once (sums of rows;

@@ -1,6 +1,6 @@
 // The portable kernels of the loss engine (any GPU from sm_80) and the interface of
 // ops/lse_kernels.h on CUDA: bodies are in ops/lse_kernel_rows.h, matrix products are cuBLAS's,
-// with the handle and so the TF32 setting of LibTorch. The fused kernels are in a file of their
+// with the handle and so the TF32 setting of LibTorch. The fused kernels are in files of their
 // own, ops/lse_fused_*.cu.
 #include "ops/lse_kernels.h"
 
@@ -72,12 +72,14 @@ void launch(Kernel kernel, int64_t x, int64_t y, cudaStream_t stream,
     fail("launch", cudaGetErrorString(error));
 }
 
+#ifdef CLTRAIN_FUSED
 bool is_hopper() {
   int device = 0, major = 0;
   return cudaGetDevice(&device) == cudaSuccess &&
          cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
          major == 9;
 }
+#endif
 
 class CudaLseKernels : public LseKernels {
  public:
