@@ -8,6 +8,7 @@
 #   probe       the linear probe, beside a loop in torch and scikit-learn
 #   health      what monitoring costs, beside none
 #   queue       a step on MoCo's queue at 1, 2 and 4 ranks, beside a replicated queue
+#   cuda        no times: what the compiler made of the CUDA kernels of the loss (needs nvcc)
 #   ntxent      the loss, time and memory, beside lightly, solo-learn's formula and plain loops
 # Needs what ./test.sh has set up. The machine should be idle.
 set -euo pipefail
@@ -18,6 +19,7 @@ source launcher/setup.sh
 [ $# -gt 0 ] || set -- views clips fashion cifar knn probe health queue ntxent
 install_torch tests
 install_peers
+install_cutlass
 build_program tests
 allow_mpi_as_root
 show cmake --build build -j "$(build_jobs)" --target views_bench clips_bench eval_bench queue_bench \
@@ -44,6 +46,14 @@ for name in "$@"; do
         show mpirun --oversubscribe --bind-to none -n "$ranks" build/bin/queue_bench
       done
       ;;
+    cuda)
+      cuobjdump=$(PATH=$PATH:/usr/local/cuda/bin:$torch_folder/triton/backends/nvidia/bin \
+        command -v cuobjdump) || fail "there is no cuobjdump" "install the CUDA toolkit 13.0"
+      mapfile -t objects < <(find build -name 'lse_fused_*.cu.o' -o -name 'lse_kernels.cu.o')
+      [ ${#objects[@]} -eq 3 ] ||
+        fail "the CUDA kernels of the loss were not built" "see what cmake says it found, above"
+      show "$python" bench/cuda_evidence.py "$cuobjdump" "${objects[@]}"
+      ;;
     ntxent)
       install_bench_peers
       show env "PYTHONPATH=$bench_peers_folder:$PYTHONPATH" build/bench/ntxent \
@@ -51,7 +61,7 @@ for name in "$@"; do
       ;;
     *)
       fail "no benchmark is called $name" \
-        "one of: views clips fashion cifar knn probe health queue ntxent"
+        "one of: views clips fashion cifar knn probe health queue cuda ntxent"
       ;;
   esac
 done

@@ -17,6 +17,8 @@ struct ContrastSettings {
   /// Embeddings travel and are multiplied in bfloat16 (products accumulate in float32): half the
   /// bytes, the multiplications of short numbers. Gradients keep the embeddings' type.
   bool bfloat16 = false;
+  /// On GPUs, kernels that no GPU has run yet (LseProblem::cuda_kernels in ops/lse.h).
+  bool cuda_kernels = false;
 };
 
 /// NT-Xent (arXiv 2002.05709, equation 1) of two views over the global batch: every other image's

@@ -27,6 +27,7 @@ struct GlobalRows {
   Exchange exchange = Exchange::kGather;
   /// Rows travel and are multiplied in bfloat16; gradients come back in their own type.
   bool bfloat16 = false;
+  bool cuda_kernels = false;  ///< LseProblem::cuda_kernels
 
   int64_t total() const;
   /// Global number of rank's first row.

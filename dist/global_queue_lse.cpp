@@ -46,7 +46,8 @@ struct QueueLse : Function<QueueLse> {
     (*enter)("loss");
     std::vector<at::Tensor> parts;
     visit_keys(*keys, queries.scalar_type(), [&](const at::Tensor& block) {
-      parts.push_back(lse_forward({all, block, factor, {}}, LseDirections::kRows).rows);
+      parts.push_back(
+          lse_forward({all, block, factor, {}, where->cuda_kernels}, LseDirections::kRows).rows);
     });
     const at::Tensor own = parts.size() == 1 ? parts[0] : combine_lse(at::stack(parts));
     const at::Tensor lse = combine_lse(where->communicator.all_gather_each(own))
@@ -68,7 +69,7 @@ struct QueueLse : Function<QueueLse> {
     const at::Tensor of_all = zero_gradient(all);
     const FadedKeys keys{saved[3], saved[4], context->saved_data["decay"].toDouble()};
     visit_keys(keys, all.scalar_type(), [&](const at::Tensor& block) {
-      lse_backward({all, block, factor, {}}, adjoint, {}, /*want_anchors=*/true,
+      lse_backward({all, block, factor, {}, where.cuda_kernels}, adjoint, {}, /*want_anchors=*/true,
                    /*want_candidates=*/false, {of_all, {}});
     });
     const at::Tensor found = where.communicator.reduce_scatter_sum(of_all, where.rows);

@@ -24,8 +24,9 @@ struct RowsOverAll : Function<RowsOverAll> {
     (*enter)("loss");
     std::vector<std::pair<int64_t, at::Tensor>> parts;
     visit_rows(candidates, all, *where, [&](const at::Tensor& block, int64_t first) {
-      parts.emplace_back(first,
-                         lse_forward({queries, block, factor, {}}, LseDirections::kRows).rows);
+      parts.emplace_back(first, lse_forward({queries, block, factor, {}, where->cuda_kernels},
+                                            LseDirections::kRows)
+                                    .rows);
     });
     const std::vector<at::Tensor> ordered = in_row_order(std::move(parts));
     const at::Tensor lse = ordered.size() == 1 ? ordered[0] : combine_lse(at::stack(ordered));
@@ -40,8 +41,10 @@ struct RowsOverAll : Function<RowsOverAll> {
     const double factor = scale.item<double>();
     const LseAdjoint adjoint{saved[3], gradients[0].contiguous()};
     const at::Tensor found = zero_gradient(queries);
-    visit_rows(saved[1], saved[4], remembered_rows(context), [&](const at::Tensor& block, int64_t) {
-      lse_backward({queries, block, factor, {}}, adjoint, {}, /*want_anchors=*/true,
+    const GlobalRows where = remembered_rows(context);
+    visit_rows(saved[1], saved[4], where, [&](const at::Tensor& block, int64_t) {
+      lse_backward({queries, block, factor, {}, where.cuda_kernels}, adjoint, {},
+                   /*want_anchors=*/true,
                    /*want_candidates=*/false, {found, {}});
     });
     variable_list result(5);

@@ -63,8 +63,8 @@ SelfLse forward_pass(const at::Tensor& z, double factor, const at::Tensor& exclu
   if (balanced(where)) {
     if (excluded.defined())
       found.excluded_all = where.communicator.all_gather(excluded, where.rows);
-    const at::Tensor partial =
-        self_lse_forward(found.all, factor, self_mask(found.excluded_all, 0), share_of(where));
+    const at::Tensor partial = self_lse_forward(found.all, factor, self_mask(found.excluded_all, 0),
+                                                share_of(where), where.cuda_kernels);
     const at::Tensor parts = where.communicator.all_gather_each(partial);
     found.lse = combine_lse(parts).narrow(0, where.first(), z.size(0)).contiguous();
   } else {
@@ -72,12 +72,13 @@ SelfLse forward_pass(const at::Tensor& z, double factor, const at::Tensor& exclu
     std::vector<std::pair<int64_t, at::Tensor>> parts;
     visit_rows(z, found.all, where, [&](const at::Tensor& block, int64_t first) {
       parts.emplace_back(
-          first, is_own(where, block, first)
-                     ? self_lse_forward(z, factor, self_mask(excluded, first))
-                     : lse_forward(
-                           {z, block, factor, block_mask(z, excluded, block, where.first(), first)},
-                           LseDirections::kRows)
-                           .rows);
+          first,
+          is_own(where, block, first)
+              ? self_lse_forward(z, factor, self_mask(excluded, first), {}, where.cuda_kernels)
+              : lse_forward({z, block, factor, block_mask(z, excluded, block, where.first(), first),
+                             where.cuda_kernels},
+                            LseDirections::kRows)
+                    .rows);
     });
     const std::vector<at::Tensor> ordered = in_row_order(std::move(parts));
     found.lse = ordered.size() == 1 ? ordered[0] : combine_lse(at::stack(ordered));
@@ -92,18 +93,20 @@ at::Tensor backward_pass(const SelfLse& of, const at::Tensor& up, double factor,
   const at::Tensor table = gather_columns({of.lse, up}, where);  // [n, 2]
   at::Tensor gradient;
   if (balanced(where)) {
-    const at::Tensor whole =
-        self_lse_backward(of.all, factor, self_mask(of.excluded_all, 0),
-                          adjoint_of(table, 0, 0, where.total()), share_of(where));
+    const at::Tensor whole = self_lse_backward(of.all, factor, self_mask(of.excluded_all, 0),
+                                               adjoint_of(table, 0, 0, where.total()),
+                                               share_of(where), {}, where.cuda_kernels);
     gradient = where.communicator.reduce_scatter_sum(whole, where.rows);
   } else {
     const LseAdjoint own = adjoint_of(table, 0, where.first(), z.size(0));
     gradient = zero_gradient(z);
     visit_rows(z, of.all, where, [&](const at::Tensor& block, int64_t first) {
       if (is_own(where, block, first))
-        self_lse_backward(z, factor, self_mask(of.excluded, first), own, {}, gradient);
+        self_lse_backward(z, factor, self_mask(of.excluded, first), own, {}, gradient,
+                          where.cuda_kernels);
       else
-        lse_backward({z, block, factor, block_mask(z, of.excluded, block, where.first(), first)},
+        lse_backward({z, block, factor, block_mask(z, of.excluded, block, where.first(), first),
+                      where.cuda_kernels},
                      own, adjoint_of(table, 0, first, block.size(0)), /*want_anchors=*/true,
                      /*want_candidates=*/false, {gradient, {}});
     });

@@ -27,7 +27,8 @@ struct TwoWay : Function<TwoWay> {
     // Of this rank's x over every y; and, by y of the whole, over this rank's x only.
     std::vector<std::pair<int64_t, TwoWayLse>> parts;
     visit_rows(y, all_y, *where, [&](const at::Tensor& block, int64_t first) {
-      parts.emplace_back(first, lse_forward({x, block, factor, {}}, LseDirections::kBoth));
+      parts.emplace_back(
+          first, lse_forward({x, block, factor, {}, where->cuda_kernels}, LseDirections::kBoth));
     });
     std::vector<at::Tensor> rows, columns;
     for (const TwoWayLse& part : in_row_order(std::move(parts))) {
@@ -57,17 +58,18 @@ struct TwoWay : Function<TwoWay> {
     const LseAdjoint own_y = adjoint_of(table, 2, where.first(), y.size(0));
     LseGradients found;
     if (where.communicator.size() == 1) {
-      found = lse_backward({x, y, factor, {}}, own_x, own_y, true, true);
+      found = lse_backward({x, y, factor, {}, where.cuda_kernels}, own_x, own_y, true, true);
     } else {
       // One product more than with a reduce-scatter of gradients, and none of its traffic.
       found = {zero_gradient(x), zero_gradient(y)};
       visit_rows(y, saved[5], where, [&](const at::Tensor& block, int64_t first) {
-        lse_backward({x, block, factor, {}}, own_x, adjoint_of(table, 2, first, block.size(0)),
-                     true, false, {found.anchors, {}});
+        lse_backward({x, block, factor, {}, where.cuda_kernels}, own_x,
+                     adjoint_of(table, 2, first, block.size(0)), true, false, {found.anchors, {}});
       });
       visit_rows(x, saved[6], where, [&](const at::Tensor& block, int64_t first) {
-        lse_backward({y, block, factor, {}}, own_y, adjoint_of(table, 0, first, block.size(0)),
-                     true, false, {found.candidates, {}});
+        lse_backward({y, block, factor, {}, where.cuda_kernels}, own_y,
+                     adjoint_of(table, 0, first, block.size(0)), true, false,
+                     {found.candidates, {}});
       });
     }
     variable_list result(6);

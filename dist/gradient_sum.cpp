@@ -40,6 +40,7 @@ struct GradientSum::State {
   const Communicator& communicator;
   std::vector<Bucket> buckets;
   std::vector<Slot> slots;  // in reverse registration order
+  bool open = false;  // between zero() and finish(): a parameter may be in several sums, by phase
   bool armed = false;
   size_t next = 0;  // first bucket not yet launched
 
@@ -56,6 +57,7 @@ struct GradientSum::State {
     ++next;
   }
   void accumulated(size_t index) {
+    if (!open) return;
     Slot& slot = slots[index];
     slot.reached = true;
     TORCH_CHECK(slot.parameter.grad().data_ptr() == slot.view.data_ptr(), "the gradient of ",
@@ -110,6 +112,7 @@ GradientSum::~GradientSum() {
 }
 
 void GradientSum::zero() {
+  state_->open = true;
   for (Bucket& bucket : state_->buckets) bucket.flat.zero_();
   for (Slot& slot : state_->slots) {
     slot.parameter.mutable_grad() = slot.view;
@@ -125,7 +128,7 @@ void GradientSum::arm() {
 
 std::vector<std::string> GradientSum::finish() {
   TORCH_CHECK(state_->armed, "GradientSum::finish() without arm() before the last backward");
-  state_->armed = false;
+  state_->armed = state_->open = false;
   while (state_->next < state_->buckets.size()) state_->launch_next();
   const auto start = Clock::now();
   for (Bucket& bucket : state_->buckets) {

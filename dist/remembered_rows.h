@@ -14,6 +14,7 @@ inline void remember(torch::autograd::AutogradContext* context, const GlobalRows
   context->saved_data["rows"] = where.rows;
   context->saved_data["communicator"] = reinterpret_cast<int64_t>(&where.communicator);
   context->saved_data["exchange"] = static_cast<int64_t>(where.exchange);
+  context->saved_data["cuda_kernels"] = where.cuda_kernels;
 }
 
 inline at::ScalarType remembered_type(torch::autograd::AutogradContext* context) {
@@ -23,7 +24,9 @@ inline at::ScalarType remembered_type(torch::autograd::AutogradContext* context)
 inline GlobalRows remembered_rows(torch::autograd::AutogradContext* context) {
   return {context->saved_data["rows"].toIntVector(),
           *reinterpret_cast<const Communicator*>(context->saved_data["communicator"].toInt()),
-          static_cast<Exchange>(context->saved_data["exchange"].toInt())};
+          static_cast<Exchange>(context->saved_data["exchange"].toInt()),
+          /*bfloat16=*/false,  // saved rows have their type already
+          context->saved_data["cuda_kernels"].toBool()};
 }
 
 }  // namespace cltrain

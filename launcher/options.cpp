@@ -3,6 +3,7 @@
 #include "configs/mistakes.h"
 #include "data/registry.h"
 #include "models/registry.h"
+#include "ops/lse_cuda.h"
 
 #include <algorithm>
 
@@ -74,6 +75,13 @@ std::vector<std::string> problems(const Options& options, int ranks) {
     found.push_back("run.autocast=" + options.train.run.autocast +
                     " goes with run.dtype=float32, not " + options.train.run.dtype +
                     "; set run.autocast=none");
+  if (options.method.loss.cuda_kernels && options.dist.device != "cuda")
+    found.push_back("loss.cuda_kernels=true goes with device=cuda, not " + options.dist.device +
+                    "; set loss.cuda_kernels=false");
+  if (options.method.loss.cuda_kernels && !has_lse_cuda_kernels())
+    found.push_back(
+        "loss.cuda_kernels=true, but this cltrain was built without CUDA; install nvcc and build "
+        "again, or set loss.cuda_kernels=false");
   return found;
 }
 

@@ -217,8 +217,8 @@ fetch_peers() {
     pip_install --target "$2" -r "$2/requirements.txt"
 }
 
-# No dependencies: the file lists all that is not among the tests' peers.
-fetch_bench_peers() {
+# No dependencies: the file lists all that is needed and not there otherwise.
+fetch_alone() {
   pip_install --target "$2" --no-deps -r "$1"
 }
 
@@ -233,7 +233,16 @@ install_peers() {
 install_bench_peers() {
   bench_peers_folder=$CLTRAIN_CACHE/python-bench-peers-$(packages_version bench/requirements.txt)
   install_python_packages "this benchmark compares" bench/requirements.txt "$bench_peers_folder" \
-    fetch_bench_peers
+    fetch_alone
+}
+
+# install_cutlass: the headers that the fused CUDA kernels are made of, where there is an nvcc to
+# compile them (cmake/cuda-requirements.txt). Sets cutlass_folder.
+install_cutlass() {
+  find_nvcc >/dev/null || return 0
+  cutlass_folder=$CLTRAIN_CACHE/cutlass-$(packages_version cmake/cuda-requirements.txt)
+  install_python_packages "the fused CUDA kernels are built" cmake/cuda-requirements.txt \
+    "$cutlass_folder" fetch_alone
 }
 
 # --- build ----------------------------------------------------------------------------------------
@@ -268,7 +277,8 @@ build_program() {
   check_cmake
   export CCACHE_DIR=${CCACHE_DIR:-$CLTRAIN_CACHE/ccache}
   show cmake -S . -B build -G Ninja "-DCLTRAIN_TORCH=$torch_folder" "-DCLTRAIN_TESTS=$tests" \
-    ${peers_folder:+"-DCLTRAIN_PEERS=$peers_folder"} ||
+    ${peers_folder:+"-DCLTRAIN_PEERS=$peers_folder"} \
+    ${cutlass_folder:+"-DCLTRAIN_CUTLASS=$cutlass_folder/cutlass_library/source/include"} ||
     fail "CMake could not configure the build" "see its message above; rm -rf build starts anew"
   show cmake --build build -j "$(build_jobs)" ||
     fail "the build failed" "see the compiler's message above (killed: out of memory, CLTRAIN_JOBS=1)"
@@ -290,6 +300,7 @@ set_up() {
   phase "LibTorch"
   install_torch "$1"
   [ "$1" = no-tests ] || install_peers
+  install_cutlass
   phase "build"
   build_program "$1"
   allow_mpi_as_root

@@ -1,6 +1,7 @@
 #include "launcher/start_up.h"
 
 #include "launcher/build_info.h"
+#include "ops/lse_cuda.h"
 #include "ops/lse_products.h"
 #include "ops/simd.h"
 
@@ -65,6 +66,13 @@ std::string start_up_text(const Options& options, const World& world, const Data
        << "  batch        " << grouped(train.global_batch) << " samples over all ranks, "
        << grouped(method.negatives_per_anchor(std::min(train.global_batch, data.train->size())))
        << " negatives an anchor\n"
+       << (options.method.loss.cuda_kernels
+               ? std::string("  loss         loss.cuda_kernels=true: unverified: no GPU has run "
+                             "these kernels; ") +
+                     (has_lse_fused_kernels()
+                          ? "the fused ones are built in\n"
+                          : "built without CUTLASS, so without the fused ones\n")
+               : "")
        << chunks_text(options, world.size, std::min(train.global_batch, data.train->size()))
        << "  length       " << grouped(total_steps) << " steps, " << grouped(steps_per_epoch)
        << " an epoch\n"

@@ -187,6 +187,11 @@ void describe(OptionTable& table, MethodOptions& options) {
             {.doc = "type in which embeddings travel and are multiplied; sums stay in float32 or "
                     "wider. same = that of the embeddings",
              .choices = {"same", "bfloat16"}});
+  table.add("loss.cuda_kernels", options.loss.cuda_kernels,
+            {.doc = "unverified: on GPUs, kernels of the project's own for the loss, which no GPU "
+                    "has run yet, in the place of LibTorch's operators; bfloat16 on Hopper GPUs "
+                    "never writes logits to memory",
+             .safe_to_change = true});
   describe_moco(table, options);
   describe_videomoco(table, options.videomoco);
   table.add("simclr.temperature", options.simclr.temperature,

@@ -70,6 +70,7 @@ struct VideoMocoOptions {
 struct LossOptions {
   std::string exchange = "gather";
   std::string dtype = "same";
+  bool cuda_kernels = false;
 };
 
 struct MethodOptions {

@@ -143,7 +143,9 @@ std::vector<std::string> names_of(const std::vector<RegistryLine>& table) {
 }
 
 ContrastSettings contrast_settings(const LossOptions& options) {
-  return {.exchange = exchange_named(options.exchange), .bfloat16 = options.dtype == "bfloat16"};
+  return {.exchange = exchange_named(options.exchange),
+          .bfloat16 = options.dtype == "bfloat16",
+          .cuda_kernels = options.cuda_kernels};
 }
 
 std::vector<std::string> problems(const MethodOptions& options, const InputShape& input) {

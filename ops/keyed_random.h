@@ -11,16 +11,12 @@
 // Free of torch: the CUDA kernels include this header and draw the same bits. Thread-safe.
 #pragma once
 
+#include "ops/host_device.h"
+
 #include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
-
-#if defined(__CUDACC__)
-#define CLTRAIN_HOST_DEVICE __host__ __device__
-#else
-#define CLTRAIN_HOST_DEVICE
-#endif
 
 namespace cltrain {
 

@@ -2,6 +2,7 @@
 
 #include "ops/lse_chunked.h"
 #include "ops/lse_cpu.h"
+#include "ops/lse_cuda.h"
 #include "ops/row_dots.h"
 
 #include <ATen/TensorOperators.h>
@@ -92,6 +93,8 @@ TwoWayLse lse_forward(const LseProblem& unchecked, LseDirections directions) {
                                                   ? nothing_allowed(problem.candidates)
                                                   : at::Tensor()};
   if (problem.anchors.is_cpu()) return lse_forward_cpu(problem, directions, /*self=*/false, {});
+  if (problem.cuda_kernels)
+    return lse_forward_by(*lse_kernels_here(), problem, directions, /*self=*/false, {});
   return lse_forward_chunked(problem, directions);
 }
 
@@ -111,6 +114,9 @@ LseGradients lse_backward(const LseProblem& unchecked, const LseAdjoint& rows,
   if (problem.anchors.is_cpu())
     return lse_backward_cpu(problem, rows, columns, want_anchors, want_candidates,
                             /*self=*/false, {}, into);
+  if (problem.cuda_kernels)
+    return lse_backward_by(*lse_kernels_here(), problem, rows, columns, want_anchors,
+                           want_candidates, /*self=*/false, {}, into);
   const LseGradients found =
       lse_backward_chunked(problem, rows, columns, want_anchors, want_candidates);
   return {added(found.anchors, into.anchors), added(found.candidates, into.candidates)};
@@ -134,17 +140,21 @@ at::Tensor zero_gradient(const at::Tensor& rows) {
   return at::zeros(rows.sizes(), rows.options().dtype(sum_type(rows)));
 }
 
-at::Tensor self_lse_forward(const at::Tensor& z, double scale, const LseMask& mask,
-                            TileShare share) {
+at::Tensor self_lse_forward(const at::Tensor& z, double scale, const LseMask& mask, TileShare share,
+                            bool cuda_kernels) {
   const c10::NoGradGuard no_grad;
   const LseProblem problem = checked({z, z, scale, mask});
   if (is_empty(problem)) return nothing_allowed(problem.anchors);
   if (z.is_cpu()) return lse_forward_cpu(problem, LseDirections::kRows, /*self=*/true, share).rows;
+  if (cuda_kernels)
+    return lse_forward_by(*lse_kernels_here(), problem, LseDirections::kRows, /*self=*/true, share)
+        .rows;
   return self_lse_forward_chunked(problem, share);
 }
 
 at::Tensor self_lse_backward(const at::Tensor& z, double scale, const LseMask& mask,
-                             const LseAdjoint& rows, TileShare share, const at::Tensor& into) {
+                             const LseAdjoint& rows, TileShare share, const at::Tensor& into,
+                             bool cuda_kernels) {
   const c10::NoGradGuard no_grad;
   const LseProblem problem = checked({z, z, scale, mask});
   check_adjoint(rows, problem.anchors.size(0));
@@ -153,6 +163,10 @@ at::Tensor self_lse_backward(const at::Tensor& z, double scale, const LseMask& m
   if (z.is_cpu())
     return lse_backward_cpu(problem, rows, {}, /*want_anchors=*/true, /*want_candidates=*/true,
                             /*self=*/true, share, {into, {}})
+        .anchors;
+  if (cuda_kernels)
+    return lse_backward_by(*lse_kernels_here(), problem, rows, {}, /*want_anchors=*/true,
+                           /*want_candidates=*/false, /*self=*/true, share, {into, {}})
         .anchors;
   return added(self_lse_backward_chunked(problem, rows, share), into);
 }

@@ -17,6 +17,8 @@
 // have the same bits at any number of threads.
 #pragma once
 
+#include "ops/lse_basics.h"
+
 #include <cstdint>
 
 #include <ATen/core/Tensor.h>
@@ -25,7 +27,7 @@ namespace cltrain {
 
 /// Which candidates an anchor sees: all, but for these rules, which combine.
 struct LseMask {
-  enum class Labels { kIgnored, kOnlyEqual, kNeverEqual };
+  using Labels = LseLabels;
 
   /// [M, 1] or [M, 2] int64 or undefined: columns that row i does not see; -1 excludes nothing.
   at::Tensor excluded_columns;
@@ -38,6 +40,9 @@ struct LseProblem {
   at::Tensor candidates;  ///< [K, D]
   double scale = 1;
   LseMask mask;
+  /// CUDA tensors take the kernels of ops/lse_cuda.h, which no GPU has run yet, in the place of
+  /// LibTorch's operators; a program without them says so. CPU tensors do not look at it.
+  bool cuda_kernels = false;
 };
 
 /// Results of one direction or both; the other is undefined.
@@ -91,13 +96,13 @@ struct TileShare {
 
 /// z [M, D] -> [M] float64, over the tiles of `share`; combine_lse() of all shares is the whole.
 at::Tensor self_lse_forward(const at::Tensor& z, double scale, const LseMask& mask,
-                            TileShare share = {});
+                            TileShare share = {}, bool cuda_kernels = false);
 
 /// The gradient with respect to z, [M, D], summed over the tiles of `share`; added to `into` if
 /// that is defined. scale_gradient() of it counts every pair twice: halve it.
 at::Tensor self_lse_backward(const at::Tensor& z, double scale, const LseMask& mask,
                              const LseAdjoint& rows, TileShare share = {},
-                             const at::Tensor& into = {});
+                             const at::Tensor& into = {}, bool cuda_kernels = false);
 
 /// partial [R, M] -> [M]: log sum_r exp(partial_r), r in order.
 at::Tensor combine_lse(const at::Tensor& partial);

@@ -23,8 +23,6 @@
 namespace cltrain {
 namespace {
 
-// One exponential serves both directions while e^-80 is still a normal float: base 2.
-constexpr double kSharedRange = 80 * std::numbers::log2e;
 constexpr double kLargestExponent = 126;
 
 int64_t padded(int64_t count) {
@@ -56,15 +54,12 @@ at::Tensor logs(const std::vector<Sum>& sums) {
   return result;
 }
 
-/// The LSE of what passes no gradient: every exponential below it vanishes.
-constexpr double kNever = 1e30;
-
 /// LSEs to base 2 and gradients times scale, as the tiles read them.
 struct Adjoint {
   std::vector<double> lse2, gradient;
 
   Adjoint(const LseAdjoint& adjoint, double scale, int64_t count)
-      : lse2(static_cast<size_t>(count), kNever), gradient(static_cast<size_t>(count), 0.0) {
+      : lse2(static_cast<size_t>(count), kNeverLse), gradient(static_cast<size_t>(count), 0.0) {
     if (!adjoint.lse.defined()) return;
     const at::Tensor lse = adjoint.lse.contiguous(), up = adjoint.gradient.contiguous();
     for (int64_t i = 0; i < count; ++i) {

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <type_traits>
 #include <utility>
 
@@ -281,13 +280,6 @@ template <class Real, class Out, bool kShared>
 }
 
 }  // namespace
-
-template <class Real>
-Base2Scale<Real>::Base2Scale(double scale)
-    : high(static_cast<Real>(scale * std::numbers::log2e)),
-      low(static_cast<Real>(scale * std::numbers::log2e - high)) {}
-template struct Base2Scale<float>;
-template struct Base2Scale<double>;
 
 CLTRAIN_SIMD LogitRange<float> range_of(const Tile<float>& tile) {
   return range(tile);

@@ -6,6 +6,7 @@
 // x = s * (high + low) - reference, where high + low = scale * log2(e) to twice the precision.
 #pragma once
 
+#include "ops/lse_basics.h"
 #include "ops/lse_schedule.h"
 
 #include <cstdint>
@@ -17,20 +18,11 @@ namespace cltrain {
 inline constexpr int64_t kTileLanes = 16;
 /// Most rows and columns of a tile: a part of a block of rows against a block of columns.
 inline constexpr int64_t kTileRows = 64, kTileColumns = kLargestBlock;
-/// Of a pair that is not allowed: its exponential is 0 at any scale below 1e7.
-inline constexpr float kMaskedProduct = -1e30F;
 
 template <class Real>
 struct Tile {
   Real* s;
   int64_t rows, columns, stride;
-};
-
-/// scale * log2(e), split.
-template <class Real>
-struct Base2Scale {
-  explicit Base2Scale(double scale);
-  Real high, low;
 };
 
 template <class Real>

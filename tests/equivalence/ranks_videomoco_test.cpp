@@ -27,9 +27,9 @@ Setting videomoco() {
   setting.method.videomoco.decay = 0.9;
   setting.method.videomoco.generator_start = 0.34;
   setting.optim.name = "sgd";
-  setting.optim.lr = 0.02;
-  setting.samples = 15;
-  setting.global_batch = 6;
+  setting.optim.lr = 0.005;
+  setting.samples = 21;
+  setting.global_batch = 9;
   setting.frames = 8;
   setting.steps = 6;
   return setting;

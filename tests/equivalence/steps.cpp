@@ -102,8 +102,8 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                  .rank = rank,
                  .world_size = size},
                 views);
-  const auto method =
-      make_method(setting.method, 5, *communicators.loss, {.size = setting.image_size, .frames = setting.frames});
+  const auto method = make_method(setting.method, 5, *communicators.loss,
+                                  {.size = setting.image_size, .frames = setting.frames});
   move_to(*method, c10::kCPU, setting.type);
   TrainedGroups groups = trained_groups(*method, setting.optim);
   std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase

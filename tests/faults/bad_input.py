@@ -47,6 +47,8 @@ def config_errors(cltrain, repeats):
            base + ["simclr.temperature=0"])
     expect(cltrain, "unknown exchange", 2, ["loss.exchange", "balanced, ring"],
            base + ["loss.exchange=rings"])
+    expect(cltrain, "CUDA kernels of the loss without a GPU", 2,
+           ["loss.cuda_kernels=true", "device=cuda"], base + ["loss.cuda_kernels=true"])
     # Rank 0 must get its message out although every rank ends with an error.
     for number in range(repeats):
         got, output = cltrain.run(4, base + ["optim.lrr=1"], timeout=60)

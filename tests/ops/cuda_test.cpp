@@ -2,6 +2,7 @@
 #ifdef CLTRAIN_CUDA
 #include "ops/batch_norm.h"
 #include "ops/dropout.h"
+#include "tests/support/cuda_case.h"
 
 #include <cstdio>
 
@@ -9,7 +10,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <c10/cuda/CUDAFunctions.h>
-#include <gtest/gtest.h>
 #include <torch/types.h>
 
 namespace cltrain {
@@ -48,27 +48,13 @@ void batch_norm_agrees() {
                            1e-9, 1e-12));
 }
 
-class CudaCase : public ::testing::Test {
- public:
-  explicit CudaCase(void (*body)()) : body_(body) {}
-  void TestBody() override { body_(); }
-
- private:
-  void (*body_)();
-};
-
-void add(const char* name, void (*body)()) {
-  ::testing::RegisterTest("Cuda", name, nullptr, nullptr, __FILE__, __LINE__,
-                          [body]() -> CudaCase* { return new CudaCase(body); });
-}
-
 const bool registered = [] {
   if (c10::cuda::device_count() == 0) {
     std::puts("no GPU: the tests of the CUDA kernels are not registered");
     return false;
   }
-  add("DropoutDrawsTheSameMask", dropout_draws_the_same_mask);
-  add("BatchNormAgrees", batch_norm_agrees);
+  testing::add_cuda_case("Cuda", "DropoutDrawsTheSameMask", dropout_draws_the_same_mask);
+  testing::add_cuda_case("Cuda", "BatchNormAgrees", batch_norm_agrees);
   return true;
 }();
 
