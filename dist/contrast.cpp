@@ -1,7 +1,5 @@
 #include "dist/contrast.h"
 
-#include "ops/losses.h"
-
 #include <ATen/TensorOperators.h>
 
 namespace cltrain {
@@ -37,9 +35,8 @@ at::Tensor global_queue_info_nce(const at::Tensor& queries, const at::Tensor& ke
                                  const Enter& enter, const ContrastSettings& settings,
                                  double decay) {
   const GlobalRows where = global_rows(rows, communicator, settings);
-  const at::Tensor positive = positive_logits(queries, keys.detach(), scale);
-  const at::Tensor negatives = global_queue_lse(queries, queue, scale, decay, where, enter);
-  return (positive.logaddexp(negatives) - positive).sum() / static_cast<double>(where.total());
+  return global_queue_contrast(queries, keys, queue, scale, decay, where, enter).sum() /
+         static_cast<double>(where.total());
 }
 
 at::Tensor global_info_nce(const at::Tensor& queries, const at::Tensor& keys,
@@ -47,11 +44,8 @@ at::Tensor global_info_nce(const at::Tensor& queries, const at::Tensor& keys,
                            const Communicator& communicator, const Enter& enter,
                            const ContrastSettings& settings) {
   const GlobalRows where = global_rows(rows, communicator, settings);
-  const at::Tensor all = global_row_lse(queries, keys, scale, where, enter);
-  // The same rounding as in the sum, of which the positive is a term.
-  const at::Tensor positive =
-      positive_logits(compute_type(queries, where), compute_type(keys.detach(), where), scale);
-  return (all - positive).sum() / static_cast<double>(where.total());
+  return global_key_contrast(queries, keys, scale, where, enter).sum() /
+         static_cast<double>(where.total());
 }
 
 }  // namespace cltrain

@@ -77,4 +77,10 @@ LseAdjoint adjoint_of(const at::Tensor& table, int64_t first_column, int64_t beg
   return {rows.select(1, first_column).contiguous(), rows.select(1, first_column + 1).contiguous()};
 }
 
+void subtract_positives(const at::Tensor& gradient, const at::Tensor& y, const at::Tensor& up,
+                        double scale) {
+  const auto type = gradient.scalar_type();
+  gradient.addcmul_(y.to(type), up.to(type).unsqueeze(1), -scale);
+}
+
 }  // namespace cltrain

@@ -64,6 +64,11 @@ at::Tensor gather_columns(const std::vector<at::Tensor>& columns, const GlobalRo
 /// LSE and gradient from two neighbouring columns of such a table.
 LseAdjoint adjoint_of(const at::Tensor& table, int64_t first_column, int64_t begin, int64_t count);
 
+/// gradient -= scale up_i y_i by rows: what a loss that subtracts scale <x_i, y_i> adds to the
+/// gradient with respect to x. gradient [n, D], y [n, D] of any type, up [n].
+void subtract_positives(const at::Tensor& gradient, const at::Tensor& y, const at::Tensor& up,
+                        double scale);
+
 /// Parts with the number of their first row, in the order of the rows whatever order they came in.
 template <class Part>
 std::vector<Part> in_row_order(std::vector<std::pair<int64_t, Part>> parts) {

@@ -42,20 +42,27 @@ TwoWayLse global_two_way_lse(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale, const GlobalRows& where,
     const Enter& enter = [](const char*) {}, bool minus_positives = false);
 
-/// queries [rows[rank], D] over the candidates of all ranks, of which this rank has its own
-/// [rows[rank], D] -> [rows[rank]] float64. Candidates get no gradient (keys of a momentum
-/// encoder); kGather then needs no exchange backward. kBalanced is refused.
-at::Tensor global_row_lse(
-    const at::Tensor& queries, const at::Tensor& candidates, const at::Tensor& scale,
+/// queries [rows[rank], D] over the keys of all ranks, of which this rank has its own
+/// [rows[rank], D] -> [rows[rank]] float64: the LSE minus scale <q_i, k_i>. Keys get no gradient
+/// (of a momentum encoder); kGather then needs no exchange backward. kBalanced is refused.
+at::Tensor global_key_contrast(
+    const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& scale,
     const GlobalRows& where, const Enter& enter = [](const char*) {});
 
-/// queries [rows[rank], D] over every key of the queue -> [rows[rank]] float64. With `decay` t the
-/// logit of a key is multiplied by t^age (VideoMoCo, Pan et al., arXiv 2103.05905, equation 5). The
-/// queries go to every rank, whatever where.exchange says, and each rank computes the part of its
-/// keys: partial LSEs are combined in rank order, gradients with respect to queries summed over the
-/// ranks. Memory: the queries of all ranks and one block of keys at a time.
-at::Tensor global_queue_lse(
-    const at::Tensor& queries, const ShardedQueue& queue, const at::Tensor& scale, double decay,
-    const GlobalRows& where, const Enter& enter = [](const char*) {});
+/// Keys of a queue are packed, and faded, so many at a time: a long queue takes no second copy of
+/// itself.
+inline constexpr int64_t kKeysAtATime = 65536;
+
+/// queries and their keys [rows[rank], D] -> [rows[rank]] float64:
+///   log( exp(scale <q_i, k_i>) + sum_j exp(scale t^age(j) <q_i, n_j>) ) - scale <q_i, k_i>
+/// over every key n_j of the queue, t = `decay` (VideoMoCo, Pan et al., arXiv 2103.05905, equation
+/// 5; 1: MoCo). Keys get no gradient. The queries go to every rank, whatever where.exchange says,
+/// and each rank computes the part of its keys: partial LSEs are combined in rank order, gradients
+/// with respect to queries summed over the ranks. Memory: the queries of all ranks and one block of
+/// keys at a time.
+at::Tensor global_queue_contrast(
+    const at::Tensor& queries, const at::Tensor& keys, const ShardedQueue& queue,
+    const at::Tensor& scale, double decay, const GlobalRows& where,
+    const Enter& enter = [](const char*) {});
 
 }  // namespace cltrain

@@ -78,10 +78,8 @@ struct TwoWay : Function<TwoWay> {
     if (const at::Tensor& dots = saved[7]; dots.defined()) {
       const at::Tensor up = gradients[0] + gradients[1];
       by_scale -= (up * dots).sum().item<double>();
-      const auto type = found.anchors.scalar_type();
-      const at::Tensor weight = up.to(type).unsqueeze(1);
-      found.anchors.addcmul_(y.to(type), weight, -factor);
-      found.candidates.addcmul_(x.to(type), weight, -factor);
+      subtract_positives(found.anchors, y, up, factor);
+      subtract_positives(found.candidates, x, up, factor);
     }
     if (context->needs_input_grad(0)) result[0] = found.anchors.to(remembered_type(context));
     if (context->needs_input_grad(1)) result[1] = found.candidates.to(remembered_type(context));

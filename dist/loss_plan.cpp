@@ -1,5 +1,6 @@
 #include "dist/loss_plan.h"
 
+#include "dist/global_lse.h"
 #include "ops/lse_tile.h"
 
 #include <algorithm>
@@ -105,6 +106,48 @@ LossPlan plan_clip(const LossShape& shape, const ContrastSettings& settings) {
   const int64_t others = all - own, element = shape.width * bytes.computed;
   plan.received_forward = (ring ? 1 : 2) * others * element + (shape.ranks - 1) * all * 8;
   plan.received_backward = others * 32 + (ring && !alone ? 2 * others * element : 0);
+  return plan;
+}
+
+LossPlan plan_info_nce(const LossShape& shape, const ContrastSettings& settings) {
+  TORCH_CHECK(settings.exchange != Exchange::kBalanced,
+              "loss.exchange=balanced shares out a triangle; allowed here: gather, ring");
+  const Bytes bytes(shape, settings);
+  const int64_t own = largest_share(shape.batch, shape.ranks), all = shape.batch;
+  const bool alone = shape.ranks == 1;
+  const bool ring = settings.exchange == Exchange::kRing || alone;
+  const int64_t element = shape.width * bytes.computed, others = all - own;
+  LossPlan plan;
+  if (bytes.pairs && bytes.given != 2) plan.rows = 2 * own * element;  // both sides rounded
+  plan.rows += ring ? travelling(shape.ranks) * own * element : all * element;
+  plan.packed = packed_of(ring ? own : all, shape.width, bytes);
+  plan.gradients = own * shape.width * bytes.summed;
+  plan.tiles = tiles_of(shape, bytes);
+  plan.sums = own * 48;
+  plan.received_forward = others * element;
+  plan.received_backward = ring && !alone ? others * element : 0;
+  return plan;
+}
+
+LossPlan plan_queue_info_nce(const LossShape& shape, const ContrastSettings& settings, int64_t keys,
+                             bool fading) {
+  const Bytes bytes(shape, settings);
+  const int64_t own = largest_share(shape.batch, shape.ranks), all = shape.batch;
+  const int64_t block = std::min(largest_share(keys, shape.ranks), kKeysAtATime);
+  const int64_t element = shape.width * bytes.computed, others = all - own;
+  LossPlan plan;
+  if (bytes.pairs && bytes.given != 2)
+    plan.rows = own * element + block * element;  // queries and keys, rounded
+  if (shape.ranks > 1) plan.rows += all * element;
+  if (fading) plan.rows += block * shape.width * bytes.given;
+  plan.packed = packed_of(block, shape.width, bytes);
+  // Of all queries over this rank's keys; then this rank's part of the sum over ranks.
+  plan.gradients = all * shape.width * bytes.summed;
+  if (shape.ranks > 1) plan.gradients += own * shape.width * bytes.summed;
+  plan.tiles = tiles_of(shape, bytes);
+  plan.sums = all * 32 + own * 48 + (fading ? block * 16 : 0);
+  plan.received_forward = others * element + (shape.ranks - 1) * all * 8;
+  plan.received_backward = others * 16 + own * (shape.ranks - 1) * shape.width * bytes.summed;
   return plan;
 }
 

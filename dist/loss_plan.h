@@ -36,5 +36,11 @@ struct LossPlan {
 LossPlan plan_nt_xent(const LossShape& shape, const ContrastSettings& settings);
 /// Of global_clip.
 LossPlan plan_clip(const LossShape& shape, const ContrastSettings& settings);
+/// Of global_info_nce.
+LossPlan plan_info_nce(const LossShape& shape, const ContrastSettings& settings);
+/// Of global_queue_info_nce with a queue of `keys` over all ranks, which is not counted; `fading`:
+/// with decay. loss.exchange changes nothing.
+LossPlan plan_queue_info_nce(const LossShape& shape, const ContrastSettings& settings, int64_t keys,
+                             bool fading);
 
 }  // namespace cltrain

@@ -5,6 +5,7 @@
 #include "data/npy.h"
 #include "data/sha256.h"
 #include "eval/knn.h"
+#include "ops/unit_rows.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

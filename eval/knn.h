@@ -1,19 +1,20 @@
-// Weighted k-nearest-neighbour accuracy, the usual measure of features without training a probe.
-// Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
-// arXiv 1805.01978, section 3.4: cosine similarity, votes weighted by exp(similarity / T).
+// Two measures of features that train nothing, both by cosine similarity over the whole base
+// (eval/global_neighbours.h, whose contract is theirs):
+//   kNN accuracy  the k nearest vote, weighted by exp(similarity / T): Wu et al., "Unsupervised
+//                 Feature Learning via Non-Parametric Instance Discrimination", arXiv 1805.01978,
+//                 section 3.4
+//   recall at n   a query counts where one of its class is among the n nearest: how video retrieval
+//                 is reported (clips of the test set query those of the training set)
 //
-// Collective over all ranks. Every rank holds its share of the base and of the queries; each query
-// is compared with the whole base and counted once: a rank searches its part of the base for all
-// queries and the k best of each part are merged, ties by rank and position. On the CPU the result
-// is the same bits at any number of ranks and threads (eval/nearest.h).
-//
-// The search is exact: vectors on the CPU by TiledBase, on a GPU by products and top-k there.
 // faiss' flat index finds the same neighbours, at less than half the speed (bench/knn.py).
 #pragma once
 
 #include "dist/communicator.h"
 #include "eval/accuracy.h"
 #include "eval/features.h"
+
+#include <utility>
+#include <vector>
 
 namespace cltrain {
 
@@ -25,7 +26,14 @@ using KnnResult = Accuracy;
 KnnResult knn_accuracy(const Features& base, const Features& queries, int64_t classes, int64_t k,
                        double temperature, const Communicator& communicator);
 
-/// Rows of unit length; rows of zeros stay zeros.
-at::Tensor unit_rows(const at::Tensor& vectors);
+struct RetrievalResult {
+  int64_t queries = 0;                             ///< over all ranks
+  std::vector<std::pair<int64_t, double>> recall;  ///< n, share of the queries
+};
+
+/// Recall at each n of `ranks`, rising.
+RetrievalResult retrieval_recall(const Features& base, const Features& queries,
+                                 const std::vector<int64_t>& ranks,
+                                 const Communicator& communicator);
 
 }  // namespace cltrain

@@ -5,6 +5,7 @@
 #include "eval/softmax_regression.h"
 #include "ops/keyed_random.h"
 #include "ops/simd.h"
+#include "ops/unit_rows.h"
 
 #include <algorithm>
 #include <cmath>

@@ -9,6 +9,7 @@
 
 #include "data/batch.h"
 #include "dist/communicator.h"
+#include "dist/loss_plan.h"
 
 #include <functional>
 #include <string>
@@ -88,6 +89,8 @@ class Method : public torch::nn::Module {
   /// images [N, 3, H, W], or clips [N, 3, T, H, W] -> features [N, F] for evaluation; call in
   /// evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
+  /// What the loss of a step will need with loss.* as `settings` says: for `cltrain plan`.
+  virtual LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const = 0;
   /// Negatives that each anchor of a full batch is compared with.
   virtual int64_t negatives_per_anchor(int64_t global_batch) const = 0;
 };

@@ -18,6 +18,12 @@ void check_pairs(const at::Tensor& x, const at::Tensor& y) {
               x.sizes(), " and ", y.sizes(), "; allowed: twice the same [rows, width]");
 }
 
+/// scale <x_i, y_i>, [B] float64.
+at::Tensor positives(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale) {
+  const at::ScalarType type = sum_type(x);
+  return scale.to(at::kDouble) * (x.to(type) * y.to(type)).sum({1}, /*keepdim=*/false, at::kDouble);
+}
+
 /// Row i's other view among 2B rows, [2B, 1].
 at::Tensor other_view(const at::Tensor& view) {
   const int64_t batch = view.size(0);
@@ -27,20 +33,15 @@ at::Tensor other_view(const at::Tensor& view) {
 
 }  // namespace
 
-at::Tensor positive_logits(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale) {
-  const at::ScalarType type = sum_type(x);
-  return scale.to(at::kDouble) * (x.to(type) * y.to(type)).sum({1}, /*keepdim=*/false, at::kDouble);
-}
-
 at::Tensor nt_xent_rows(const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale) {
   check_pairs(view0, view1);
-  const at::Tensor positive = positive_logits(view0, view1, scale);
+  const at::Tensor positive = positives(view0, view1, scale);
   return self_lse(at::cat({view0, view1}), scale) - at::cat({positive, positive});
 }
 
 at::Tensor dcl_rows(const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale) {
   check_pairs(view0, view1);
-  const at::Tensor positive = positive_logits(view0, view1, scale);
+  const at::Tensor positive = positives(view0, view1, scale);
   return self_lse(at::cat({view0, view1}), scale, {.excluded_columns = other_view(view0)}) -
          at::cat({positive, positive});
 }
@@ -48,21 +49,20 @@ at::Tensor dcl_rows(const at::Tensor& view0, const at::Tensor& view1, const at::
 at::Tensor graphcl_rows(const at::Tensor& view0, const at::Tensor& view1, const at::Tensor& scale) {
   check_pairs(view0, view1);
   const at::Tensor own = at::arange(view0.size(0), view0.options().dtype(at::kLong)).unsqueeze(1);
-  return row_lse(view0, view1, scale, {.excluded_columns = own}) -
-         positive_logits(view0, view1, scale);
+  return row_lse(view0, view1, scale, {.excluded_columns = own}) - positives(view0, view1, scale);
 }
 
 at::Tensor info_nce_rows(const at::Tensor& queries, const at::Tensor& keys,
                          const at::Tensor& negatives, const at::Tensor& scale,
                          const at::Tensor& weight) {
   check_pairs(queries, keys);
-  const at::Tensor positive = positive_logits(queries, keys, scale);
+  const at::Tensor positive = positives(queries, keys, scale);
   return positive.logaddexp(row_lse(queries, negatives, scale, {}, weight)) - positive;
 }
 
 TwoWayRows clip_rows(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale) {
   check_pairs(x, y);
-  const at::Tensor positive = positive_logits(x, y, scale);
+  const at::Tensor positive = positives(x, y, scale);
   const TwoWayLse lse = two_way_lse(x, y, scale);
   return {lse.rows - positive, lse.columns - positive};
 }

@@ -9,9 +9,6 @@
 
 namespace cltrain {
 
-/// scale <x_i, y_i>: x, y [B, D] -> [B] float64.
-at::Tensor positive_logits(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale);
-
 /// NT-Xent (Chen et al., arXiv 2002.05709, equation 1): view0, view1 [B, D] -> [2B], the anchors of
 /// view 0 first:   log sum_{k != i} exp(scale <z_i, z_k>) - scale <z_i, z_p(i)>.
 /// Unit rows give the paper's cosine; other rows the raw dot product. B >= 2.

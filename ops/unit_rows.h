@@ -13,4 +13,8 @@ inline at::Tensor unit_rows(const at::Tensor& z, at::ScalarType type) {
   return wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
+inline at::Tensor unit_rows(const at::Tensor& z) {
+  return unit_rows(z, z.scalar_type()).contiguous();
+}
+
 }  // namespace cltrain

@@ -7,6 +7,7 @@
 #include "train/autocast.h"
 #include "train/dtype.h"
 #include "train/optimizer.h"
+#include "train/spread_state.h"
 
 #include <algorithm>
 
@@ -97,7 +98,9 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
                      .ranks = ranks,
                      .threads = threads,
                      .embeddings = type};
-  plan.loss = plan_nt_xent(plan.loss_shape, contrast_settings(model.loss));
+  plan.loss = method.plan_loss(plan.loss_shape, contrast_settings(model.loss));
+  for (const StateTensor& item : model_state(method))
+    if (!item.rows.empty()) plan.queue += static_cast<int64_t>(item.tensor.nbytes()) / ranks;
   // A ring all-reduce moves each byte twice, but for a rank's own part.
   plan.received_gradients = 2 * plan.gradients * (ranks - 1) / ranks;
   return plan;

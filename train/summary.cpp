@@ -100,22 +100,25 @@ void write_summary_file(const fs::path& run_dir, const Summary& summary) {
 }
 
 std::string report_text(const ProbeReport& report) {
+  json text{{"probe", report.probe},
+            {"protocol", report.protocol},
+            {"weights", report.weights},
+            {"step", report.step},
+            {"seed", report.seed},
+            {"ranks", report.ranks},
+            {"queries", report.accuracy.queries},
+            {"left_out", report.left_out},
+            {"seconds", number(report.seconds)}};
+  for (const auto& [neighbours, share] : report.recall)
+    text["recall_at_" + std::to_string(neighbours)] = share;
+  if (!report.recall.empty()) return text.dump();
   json classes = json::array();
   for (const ClassAccuracy& each : report.accuracy.classes)
     classes.push_back({{"label", each.label}, {"queries", each.queries}, {"top1", each.top1}});
-  return json{{"probe", report.probe},
-              {"protocol", report.protocol},
-              {"weights", report.weights},
-              {"step", report.step},
-              {"seed", report.seed},
-              {"ranks", report.ranks},
-              {"top1", report.accuracy.top1},
-              {"top5", report.accuracy.top5},
-              {"queries", report.accuracy.queries},
-              {"left_out", report.left_out},
-              {"seconds", number(report.seconds)},
-              {"per_class", classes}}
-      .dump();
+  text["top1"] = report.accuracy.top1;
+  text["top5"] = report.accuracy.top5;
+  text["per_class"] = classes;
+  return text.dump();
 }
 
 void append_report(const fs::path& run_dir, const ProbeReport& report) {

@@ -23,13 +23,14 @@ struct Summary {
 
 /// One measurement of an encoder after training.
 struct ProbeReport {
-  std::string probe;     ///< "knn", "linear"
+  std::string probe;     ///< "knn", "linear", "retrieval"
   std::string protocol;  ///< one line that says how the figures came about
   std::string weights;   ///< what was measured: "checkpoint of step 100", "untrained"
   int64_t step = 0, seed = 0, ranks = 0;
-  Accuracy accuracy;
-  int64_t left_out = 0;  ///< samples that could not be read
-  double seconds = 0;    ///< of the probe, without embedding
+  Accuracy accuracy;                               ///< of retrieval: its queries alone
+  std::vector<std::pair<int64_t, double>> recall;  ///< of retrieval: at n neighbours
+  int64_t left_out = 0;                            ///< samples that could not be read
+  double seconds = 0;                              ///< of the probe, without embedding
 };
 
 /// As JSON, an object: what append_report adds to summary.json.

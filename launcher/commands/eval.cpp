@@ -1,4 +1,5 @@
-// cltrain eval: kNN and linear probe of an encoder, each sample embedded once, over all ranks.
+// cltrain eval: kNN, linear probe and retrieval of an encoder, each sample embedded once, over all
+// ranks.
 #include "configs/mistakes.h"
 #include "data/durable_file.h"
 #include "dist/exit_codes.h"
@@ -35,7 +36,7 @@ class EvalCommand : public Command {
     cltrain::describe(flags, choice_);
     flags.add("--probe", probes_,
               {.doc = "what to measure, several with a comma between them",
-               .choices = {"knn", "linear"}});
+               .choices = {"knn", "linear", "retrieval"}});
     flags.add("--untrained", untrained_,
               {.doc = "measure the run's encoder with its initial weights instead: what training "
                       "is compared with"});
@@ -101,6 +102,13 @@ class EvalCommand : public Command {
       report.protocol =
           format("weighted kNN, cosine, k = %lld, T = %g",
                  static_cast<long long>(options.eval.knn_k), options.eval.knn_temperature);
+    } else if (probe == "retrieval") {
+      const RetrievalResult result = retrieval_recall(train, test, {1, 5, 10, 20}, control);
+      report.recall = result.recall;
+      report.accuracy.queries = result.queries;
+      report.protocol =
+          "share of the test samples with one of their class among the nearest "
+          "training samples, cosine";
     } else {
       const ProbeResult result =
           linear_probe(train, test, classes, options.eval.probe,
@@ -112,7 +120,18 @@ class EvalCommand : public Command {
     return report;
   }
 
+  static void print_recall(const OpenedRun& run, const ProbeReport& report) {
+    std::string text = report.probe;
+    for (const auto& [neighbours, share] : report.recall)
+      text += format(" R@%lld %6.2f %%  ", static_cast<long long>(neighbours), 100 * share);
+    say(run.world, text +
+                       format("(%lld queries, %.1f s)\n",
+                              static_cast<long long>(report.accuracy.queries), report.seconds) +
+                       "          " + report.protocol + "\n");
+  }
+
   static void print(const OpenedRun& run, const ProbeReport& report) {
+    if (!report.recall.empty()) return print_recall(run, report);
     std::vector<ClassAccuracy> classes = report.accuracy.classes;
     std::stable_sort(classes.begin(), classes.end(),
                      [](const auto& a, const auto& b) { return a.top1 > b.top1; });

@@ -50,7 +50,7 @@ class PlanCommand : public Command {
       const auto method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
                                       *alone.loss, input_shape(options));
       move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
-      print(options,
+      print(options, *method,
             plan_step(*method, options.method, options.train, options.data, options.augment,
                       static_cast<int>(ranks_), static_cast<int>(threads_), alone));
     }
@@ -59,7 +59,7 @@ class PlanCommand : public Command {
   }
 
  private:
-  void print(const Options& options, const StepPlan& plan) const {
+  void print(const Options& options, const Method& method, const StepPlan& plan) const {
     const std::string& norm = options.method.model.norm;
     std::printf("%s, %s, %s, global batch %lld: %s of %s\n", options.method.name.c_str(),
                 options.method.model.name.c_str(), plural(ranks_, "rank").c_str(),
@@ -75,6 +75,7 @@ class PlanCommand : public Command {
          megabytes(plan.activations_per_image) + " a sample, measured here on the CPU");
     line("views", plan.views, "this batch and data.prefetch more, in main memory");
     line("embeddings", plan.embeddings, "and their gradients");
+    if (plan.queue > 0) line("queue", plan.queue, "this rank's part");
     line("loss", plan.loss.peak(),
          "rows " + megabytes(plan.loss.rows) + ", packed " + megabytes(plan.loss.packed) +
              ", gradients " + megabytes(plan.loss.gradients));
@@ -86,7 +87,10 @@ class PlanCommand : public Command {
     for (const char* exchange : {"gather", "balanced", "ring"}) {
       LossOptions loss = options.method.loss;
       loss.exchange = exchange;
-      const LossPlan other = plan_nt_xent(plan.loss_shape, contrast_settings(loss));
+      MethodOptions chosen = options.method;
+      chosen.loss = loss;
+      if (!problems(chosen, static_cast<int>(ranks_)).empty()) continue;  // not of this method
+      const LossPlan other = method.plan_loss(plan.loss_shape, contrast_settings(loss));
       line(exchange, other.peak(),
            "received: forward " + megabytes(other.received_forward) + ", backward " +
                megabytes(other.received_backward) +

@@ -81,6 +81,10 @@ at::Tensor Moco::embed(const at::Tensor& images) {
   return networks_.features(images);
 }
 
+LossPlan Moco::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  return plan_queue_info_nce(shape, settings, queue_->size(), /*fading=*/false);
+}
+
 int64_t Moco::negatives_per_anchor(int64_t) const {
   return queue_->size();
 }

@@ -91,6 +91,10 @@ at::Tensor MocoV3::embed(const at::Tensor& images) {
   return networks_.features(images);
 }
 
+LossPlan MocoV3::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  return plan_info_nce(shape, settings);
+}
+
 int64_t MocoV3::negatives_per_anchor(int64_t global_batch) const {
   return global_batch - 1;
 }

@@ -26,6 +26,7 @@ class MocoV3 : public Method {
   void after_phase(const Phase& phase, const Batch& batch, const StepContext& context) override;
   void weights_replaced() override;
   at::Tensor embed(const at::Tensor& images) override;
+  LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const override;
   int64_t negatives_per_anchor(int64_t global_batch) const override;
 
  private:

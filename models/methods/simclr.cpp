@@ -56,6 +56,10 @@ at::Tensor Simclr::embed(const at::Tensor& images) {
   return encoder_->forward(images);
 }
 
+LossPlan Simclr::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  return plan_nt_xent(shape, settings);
+}
+
 int64_t Simclr::negatives_per_anchor(int64_t global_batch) const {
   return 2 * global_batch - 2;
 }

@@ -25,6 +25,7 @@ class Simclr : public Method {
   LossShare contrast(const Phase& phase, const std::vector<at::Tensor>& encoded, const Batch& batch,
                      const StepContext& context) override;
   at::Tensor embed(const at::Tensor& images) override;
+  LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const override;
   int64_t negatives_per_anchor(int64_t global_batch) const override;
 
  private:

@@ -139,6 +139,10 @@ at::Tensor VideoMoco::embed(const at::Tensor& clips) {
   return networks_.features(clips);
 }
 
+LossPlan VideoMoco::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  return plan_queue_info_nce(shape, settings, queue_->size(), options_.decay < 1);
+}
+
 int64_t VideoMoco::negatives_per_anchor(int64_t) const {
   return queue_->size();
 }

@@ -5,6 +5,7 @@
 #include "eval/knn.h"
 #include "eval/linear_probe.h"
 #include "eval/similarity_index.h"
+#include "ops/unit_rows.h"
 #include "support/ranks.h"
 
 #include <cmath>
@@ -44,6 +45,21 @@ Features uneven_share(const Features& all) {
   const int64_t begin = bound(world().rank), count = bound(world().rank + 1) - begin;
   return {all.vectors.narrow(0, begin, count), all.labels.narrow(0, begin, count),
           all.ids.narrow(0, begin, count), all.left_out};
+}
+
+TEST(Evaluation, RetrievalIsTheDenseCountAtAnyNumberOfRanks) {
+  const Features base = whole_set(300, 16, 40, 1), queries = whole_set(90, 16, 40, 2);
+  const at::Tensor similarity = unit_rows(queries.vectors).mm(unit_rows(base.vectors).t());
+  const at::Tensor order = similarity.argsort(/*dim=*/1, /*descending=*/true);
+  const at::Tensor right = base.labels.take(order).eq(queries.labels.unsqueeze(1));
+  const RetrievalResult found =
+      retrieval_recall(uneven_share(base), uneven_share(queries), {1, 5, 20}, *all_ranks().control);
+  EXPECT_EQ(found.queries, 90);
+  ASSERT_EQ(found.recall.size(), 3U);
+  for (const auto& [neighbours, share] : found.recall)
+    EXPECT_DOUBLE_EQ(share,
+                     right.narrow(1, 0, neighbours).any(1).to(at::kDouble).mean().item<double>());
+  EXPECT_GT(found.recall[2].second, found.recall[0].second);
 }
 
 TEST(Evaluation, KnnIsTheSameAtAnyNumberOfRanks) {

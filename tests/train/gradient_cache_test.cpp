@@ -282,6 +282,7 @@ class QueryAndKey : public Method {
     return {.share = (logits.logsumexp(1) - logits.diagonal()).sum()};
   }
   at::Tensor embed(const at::Tensor& images) override { return query_->forward(images); }
+  LossPlan plan_loss(const LossShape&, const ContrastSettings&) const override { return {}; }
   int64_t negatives_per_anchor(int64_t global_batch) const override { return global_batch - 1; }
 
  private:

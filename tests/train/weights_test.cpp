@@ -241,6 +241,7 @@ class OnlyEncoder : public Method {
     return {};
   }
   at::Tensor embed(const at::Tensor& images) override { return encoder_->forward(images); }
+  LossPlan plan_loss(const LossShape&, const ContrastSettings&) const override { return {}; }
   int64_t negatives_per_anchor(int64_t) const override { return 0; }
 
  private:

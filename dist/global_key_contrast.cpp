@@ -1,5 +1,6 @@
 #include "dist/global_lse.h"
 #include "dist/remembered_rows.h"
+#include "ops/row_dots.h"
 
 #include <utility>
 
@@ -13,26 +14,27 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-struct RowsOverAll : Function<RowsOverAll> {
+struct KeyContrast : Function<KeyContrast> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given_queries,
-                            const at::Tensor& given_candidates, const at::Tensor& scale,
+                            const at::Tensor& given_keys, const at::Tensor& scale,
                             const GlobalRows* where, const Enter* enter) {
     const at::Tensor queries = compute_type(given_queries, *where);
-    const at::Tensor candidates = compute_type(given_candidates, *where);
+    const at::Tensor keys = compute_type(given_keys, *where);
     const double factor = scale.item<double>();
-    const at::Tensor all = gathered(candidates, *where);
+    const at::Tensor all = gathered(keys, *where);
     (*enter)("loss");
     std::vector<std::pair<int64_t, at::Tensor>> parts;
-    visit_rows(candidates, all, *where, [&](const at::Tensor& block, int64_t first) {
+    visit_rows(keys, all, *where, [&](const at::Tensor& block, int64_t first) {
       parts.emplace_back(first, lse_forward({queries, block, factor, {}, where->cuda_kernels},
                                             LseDirections::kRows)
                                     .rows);
     });
     const std::vector<at::Tensor> ordered = in_row_order(std::move(parts));
     const at::Tensor lse = ordered.size() == 1 ? ordered[0] : combine_lse(at::stack(ordered));
-    context->save_for_backward({queries, candidates, scale, lse, all});
+    const at::Tensor dots = row_dots(queries, keys);
+    context->save_for_backward({queries, keys, scale, lse, all, dots});
     remember(context, *where, given_queries.scalar_type());
-    return lse;
+    return lse - dots * factor;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -47,26 +49,30 @@ struct RowsOverAll : Function<RowsOverAll> {
                    /*want_anchors=*/true,
                    /*want_candidates=*/false, {found, {}});
     });
+    // Before the positives' part: scale times its derivative is a sum over the same products.
+    const double by_scale =
+        scale_gradient(queries, found, factor) - (gradients[0] * saved[5]).sum().item<double>();
+    subtract_positives(found, saved[1], gradients[0], factor);
     variable_list result(5);
     if (context->needs_input_grad(0)) result[0] = found.to(remembered_type(context));
-    if (context->needs_input_grad(2))
-      result[2] = scalar_like(scale_gradient(queries, found, factor), scale);
+    if (context->needs_input_grad(2)) result[2] = scalar_like(by_scale, scale);
     return result;
   }
 };
 
 }  // namespace
 
-at::Tensor global_row_lse(const at::Tensor& queries, const at::Tensor& candidates,
-                          const at::Tensor& scale, const GlobalRows& where, const Enter& enter) {
+at::Tensor global_key_contrast(const at::Tensor& queries, const at::Tensor& keys,
+                               const at::Tensor& scale, const GlobalRows& where,
+                               const Enter& enter) {
   TORCH_CHECK(where.exchange != Exchange::kBalanced,
               "loss.exchange=balanced shares out a triangle, which queries and keys do not have; "
               "allowed: gather, ring");
-  TORCH_CHECK(queries.sizes() == candidates.sizes(), "queries have shape ", queries.sizes(),
-              " and keys ", candidates.sizes(), "; allowed: the same [rows, width]");
+  TORCH_CHECK(queries.sizes() == keys.sizes(), "queries have shape ", queries.sizes(), " and keys ",
+              keys.sizes(), "; allowed: the same [rows, width]");
   enter("gather");
   check_exchange(queries, scale, where);
-  return RowsOverAll::apply(queries.contiguous(), candidates.detach().contiguous(), scale, &where,
+  return KeyContrast::apply(queries.contiguous(), keys.detach().contiguous(), scale, &where,
                             &enter);
 }
 
