@@ -97,6 +97,7 @@ GradientSum::GradientSum(std::vector<std::pair<std::string, at::Tensor>> paramet
                     .flat.narrow(0, used[slot.bucket], slot.parameter.numel())
                     .view(slot.parameter.sizes());
     used[slot.bucket] += slot.parameter.numel();
+    TORCH_CHECK(slot.parameter.requires_grad(), slot.name, " is frozen: no gradient to sum");
     slot.accumulator = torch::autograd::impl::grad_accumulator(slot.parameter);
     slot.accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
         [state = std::weak_ptr<State>(state_), i](const torch::autograd::variable_list& outputs,

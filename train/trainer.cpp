@@ -79,8 +79,8 @@ StepRecord Trainer::step() {
   double gradient_square = 0, parameter_square = 0;
   std::vector<at::Tensor> embeddings;  // of the last phase
   for (const Phase& phase : parts_.method.plan(number, total_steps_)) {
-    GradientSum& gradients = gradients_of(phase);
     freeze_others(phase);
+    GradientSum& gradients = gradients_of(phase);
     const LossShare loss = forward_backward(parts_.method, phase, batch, context,
                                             parts_.options.run.autocast == "bfloat16", gradients);
     clock_.enter("reduce");

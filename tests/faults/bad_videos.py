@@ -12,7 +12,7 @@ from PIL import Image
 
 import program as p
 
-SETTINGS = ["data.name=video_folder", "data.frames=4", "data.stride=2", "augment.size=24"]
+SETTINGS = ["data.frames=4", "data.stride=2", "augment.size=24"]
 
 
 def make_videos(folder, count, frames=20):
@@ -26,7 +26,7 @@ def make_videos(folder, count, frames=20):
 
 def check_sheet(cltrain, folder):
     sheet = folder / "clips.png"
-    done = subprocess.run([cltrain.path, "views", "--config", "simclr_fashion.yaml", "--out", sheet,
+    done = subprocess.run([cltrain.path, "views", "--config", "videomoco_small.yaml", "--out", sheet,
                            "--samples", "2", *SETTINGS, f"data.root={folder / 'good'}"],
                           capture_output=True, text=True, timeout=300)
     p.check(done.returncode == 0 and "the first 2 samples" in done.stdout, done.stdout + done.stderr)
@@ -36,7 +36,7 @@ def check_sheet(cltrain, folder):
 
 
 def check_exit(cltrain, folder, name, settings, parts):
-    code, output = cltrain.run(2, [*p.SMALL, *SETTINGS, f"data.root={folder}", *settings,
+    code, output = cltrain.run(2, [*p.small("videomoco_small.yaml"), *SETTINGS, f"data.root={folder}", *settings,
                                    "train.global_batch=4", "train.steps=2", "data.max_bad_ratio=0.9",
                                    f"run.dir={folder.parent / ('run-' + name)}"])
     p.check(code == 3, f"{name}: exit {code}\n{output}")
