@@ -2,6 +2,7 @@
 #include "dist/contrast.h"
 #include "dist/global_lse.h"
 #include "dist/sharded_queue.h"
+#include "ops/allocation_meter.h"
 #include "ops/row_range.h"
 #include "support/ranks.h"
 #include "tests/models/values.h"
@@ -106,6 +107,24 @@ TEST(ShardedQueue, StartsWithTheSameUnitVectorsAtAnyNumberOfRanks) {
 TEST(ShardedQueue, RefusesFewerKeysThanRanks) {
   if (world().size == 1) return;
   EXPECT_THROW(ShardedQueue(world().size - 1, kWidth, 3, ranks()), std::invalid_argument);
+}
+
+TEST(ShardedQueue, AMillionKeysTakeAQuarterOnEachOfFourRanks) {
+  if (world().size != 4) return;
+  constexpr int64_t kKeys = 1048576, kWide = 128, kBatch = 64;
+  constexpr int64_t kShare = kKeys / 4 * (kWide * 4 + 8);  // float32, and the number of the push
+  const AllocationMeter meter;
+  ShardedQueue queue(kKeys, kWide, 3, ranks());
+  EXPECT_LT(meter.peak(), kShare + (1 << 20));
+  const auto rows = uneven_rows(kBatch);
+  const at::Tensor all = values({kBatch, kWide}, 0.2, at::kFloat);
+  const at::Tensor queries = own_rows(all / all.norm(2, {1}, true), rows).clone().requires_grad_();
+  const at::Tensor scale = at::full({}, 5.0, at::kDouble);
+  global_queue_info_nce(queries, queries.detach(), queue, scale, rows, ranks()).backward();
+  queue.push({queries.detach()}, rows, in_order(kBatch));
+  // One block of keys is packed at a time: 65,536 x 128 floats, 32 MiB.
+  EXPECT_LT(meter.peak(), kShare + (40 << 20));
+  EXPECT_GT(queries.grad().abs().sum().item<double>(), world().rank < 3 ? 1e-6 : -1);
 }
 
 TEST(ShardedQueue, SaysWhichTensorsAreShared) {
