@@ -79,6 +79,9 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
     plan.optimizer += bytes_of(make_optimizer(train.optim, group)->state());
   }
   plan.gradients = plan.parameters;
+  for (const at::Tensor& parameter : method.parameters())
+    plan.followers += static_cast<int64_t>(parameter.nbytes());
+  plan.followers -= plan.parameters;
   const ViewShape view = view_shape(data, augment);
   method.train();
   measured_peak(method, train, 2, view, alone);  // the gradients are there from now on

@@ -22,14 +22,15 @@ struct StepPlan {
   int64_t activations_per_image = 0;                     ///< both views
   int64_t views = 0;       ///< bytes of prepared views, with those ahead of the step
   int64_t embeddings = 0;  ///< bytes of the whole batch's embeddings and their gradients
+  int64_t followers = 0;   ///< bytes of parameters that are not trained: a key encoder
   int64_t queue = 0;       ///< bytes of this rank's part of a queue
   LossShape loss_shape;
   LossPlan loss;
   int64_t received_gradients = 0;  ///< bytes of the sum of gradients on the wire
 
   int64_t total() const {
-    return parameters + gradients + optimizer + activations + views + embeddings + queue +
-           loss.peak();
+    return parameters + gradients + optimizer + activations + views + embeddings + followers +
+           queue + loss.peak();
   }
 };
 

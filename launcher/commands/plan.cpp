@@ -70,6 +70,7 @@ class PlanCommand : public Command {
                 static_cast<long long>(plan.rows));
     line("parameters", plan.parameters);
     line("gradients", plan.gradients);
+    if (plan.followers > 0) line("key encoder", plan.followers, "and its head");
     line("optimiser", plan.optimizer, options.train.optim.name);
     line("activations", plan.activations,
          megabytes(plan.activations_per_image) + " a sample, measured here on the CPU");
