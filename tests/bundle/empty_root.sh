@@ -38,7 +38,7 @@ mkdir -p "$root"/{opt/bundle,opt/torch,proc,sys,dev/shm,tmp,data/photos/{one,two
 for name in ld-linux-x86-64.so.2 libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 \
   libutil.so.1; do
   # Where this machine's loader finds them, so that the copy of the loader does too.
-  path=$(ldconfig -p | awk -v name="$name" '$1 == name && /x86-64/ {print $NF; exit}')
+  path=$(ldconfig -p | awk -v name="$name" '$1 == name && /x86-64/ && !found++ {print $NF}')
   [ -n "$path" ] || fail "no $name on this machine"
   mkdir -p "$root$(dirname "$path")"
   cp -L "$path" "$root$path"
@@ -101,7 +101,7 @@ says "simclr"
 # FFmpeg is not in the bundle: what needs it says so.
 mkdir -p "$root/data/clips"
 : >"$root/data/clips/a.mp4"
-inside 3 "${run[@]}" views --config simclr_fashion.yaml data.name=video_folder data.root=/data/clips
+inside 3 "${run[@]}" views --config videomoco_small.yaml data.root=/data/clips
 says "libavutil.so"
 says "install the FFmpeg"
 
