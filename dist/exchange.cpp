@@ -40,6 +40,12 @@ void check_exchange(const at::Tensor& z, const at::Tensor& scale, const GlobalRo
               "; allowed: above 0");
 }
 
+void refuse_balanced(Exchange exchange) {
+  TORCH_CHECK(exchange != Exchange::kBalanced,
+              "loss.exchange=balanced shares out a triangle, which two different sets of "
+              "embeddings do not have; allowed: gather, ring");
+}
+
 at::Tensor compute_type(const at::Tensor& z, const GlobalRows& where) {
   return where.bfloat16 ? z.to(at::kBFloat16) : z;
 }

@@ -46,6 +46,9 @@ using Enter = std::function<void(const char*)>;
 /// the collective. One small all-gather.
 void check_exchange(const at::Tensor& z, const at::Tensor& scale, const GlobalRows& where);
 
+/// Throws for kBalanced: for losses that compare two different sets of embeddings.
+void refuse_balanced(Exchange exchange);
+
 /// z as it travels and is multiplied.
 at::Tensor compute_type(const at::Tensor& z, const GlobalRows& where);
 

@@ -65,9 +65,7 @@ struct KeyContrast : Function<KeyContrast> {
 at::Tensor global_key_contrast(const at::Tensor& queries, const at::Tensor& keys,
                                const at::Tensor& scale, const GlobalRows& where,
                                const Enter& enter) {
-  TORCH_CHECK(where.exchange != Exchange::kBalanced,
-              "loss.exchange=balanced shares out a triangle, which queries and keys do not have; "
-              "allowed: gather, ring");
+  refuse_balanced(where.exchange);
   TORCH_CHECK(queries.sizes() == keys.sizes(), "queries have shape ", queries.sizes(), " and keys ",
               keys.sizes(), "; allowed: the same [rows, width]");
   enter("gather");

@@ -92,9 +92,7 @@ struct TwoWay : Function<TwoWay> {
 
 TwoWayLse global_two_way_lse(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                              const GlobalRows& where, const Enter& enter, bool minus_positives) {
-  TORCH_CHECK(where.exchange != Exchange::kBalanced,
-              "loss.exchange=balanced shares out a triangle, which two different sets of "
-              "embeddings do not have; allowed: gather, ring");
+  refuse_balanced(where.exchange);
   TORCH_CHECK(x.sizes() == y.sizes(), "the two sides of a contrast have shapes ", x.sizes(),
               " and ", y.sizes(), "; allowed: the same [rows, width]");
   enter("gather");

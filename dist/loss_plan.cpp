@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include <c10/util/Exception.h>
-
 namespace cltrain {
 namespace {
 
@@ -86,8 +84,7 @@ LossPlan plan_nt_xent(const LossShape& shape, const ContrastSettings& settings) 
 }
 
 LossPlan plan_clip(const LossShape& shape, const ContrastSettings& settings) {
-  TORCH_CHECK(settings.exchange != Exchange::kBalanced,
-              "loss.exchange=balanced shares out a triangle; allowed here: gather, ring");
+  refuse_balanced(settings.exchange);
   const Bytes bytes(shape, settings);
   const int64_t own = largest_share(shape.batch, shape.ranks), all = shape.batch;
   const bool alone = shape.ranks == 1;
@@ -110,8 +107,7 @@ LossPlan plan_clip(const LossShape& shape, const ContrastSettings& settings) {
 }
 
 LossPlan plan_info_nce(const LossShape& shape, const ContrastSettings& settings) {
-  TORCH_CHECK(settings.exchange != Exchange::kBalanced,
-              "loss.exchange=balanced shares out a triangle; allowed here: gather, ring");
+  refuse_balanced(settings.exchange);
   const Bytes bytes(shape, settings);
   const int64_t own = largest_share(shape.batch, shape.ranks), all = shape.batch;
   const bool alone = shape.ranks == 1;

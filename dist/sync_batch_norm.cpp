@@ -31,10 +31,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
                             const Communicator* communicator, BatchStatistics* statistics) {
     const at::Tensor weight = scale.value_or(at::Tensor()), bias = shift.value_or(at::Tensor());
     at::Tensor moments = channel_moments(x);
-    if (communicator) {
-      const std::vector<int64_t> one_each(communicator->size(), 1);
-      moments = merge_moments(communicator->all_gather(moments.unsqueeze(0), one_each));
-    }
+    if (communicator) moments = merge_moments(communicator->all_gather_each(moments));
     const int64_t channels = x.size(1);
     const at::Tensor mean = moments.narrow(0, 0, channels).contiguous();
     const at::Tensor squares = moments.narrow(0, channels, channels);

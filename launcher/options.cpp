@@ -5,8 +5,6 @@
 #include "models/registry.h"
 #include "ops/lse_cuda.h"
 
-#include <algorithm>
-
 namespace cltrain {
 
 DescribedOptions::DescribedOptions(const std::string& run) {
@@ -20,18 +18,16 @@ DescribedOptions::DescribedOptions(const std::string& run) {
   describe(table, options.metrics);
 }
 
-namespace {
-
-bool is_of_videos(const Options& options) {
-  const auto& rows = data_set_table();
-  return std::any_of(rows.begin(), rows.end(), [&](const DataSetRow& row) {
-    return row.name == options.data.name && row.videos;
-  });
+InputShape input_shape(const Options& options) {
+  const ViewShape view = view_shape(options.data, options.augment);
+  return {.size = view.back(), .frames = view.size() == 4 ? view[1] : 0};
 }
+
+namespace {
 
 // Images for a method of images, clips for one of clips.
 void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
-  const bool videos = is_of_videos(options);
+  const bool videos = input_shape(options).frames > 0;
   for (const RegistryLine& method : method_table())
     if (method.name == options.method.name && (method.input == InputKind::kClips) != videos)
       found.push_back("data.name=" + options.data.name + " gives " +
@@ -42,10 +38,6 @@ void check_kind_of_data(std::vector<std::string>& found, const Options& options)
 }
 
 }  // namespace
-
-InputShape input_shape(const Options& options) {
-  return {.size = options.augment.size, .frames = is_of_videos(options) ? options.data.frames : 0};
-}
 
 std::vector<std::string> problems(const Options& options, int ranks) {
   std::vector<std::string> found = problems(options.augment);

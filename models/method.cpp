@@ -12,4 +12,8 @@ ParameterGroup parameters_of(
   return found;
 }
 
+std::vector<Phase> Method::plan(int64_t, int64_t) const {
+  return {{"contrast", {"all"}}};
+}
+
 }  // namespace cltrain

@@ -12,6 +12,7 @@
 #include "dist/loss_plan.h"
 
 #include <functional>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,9 @@ struct StepContext {
   /// "loss".
   std::function<void(const char*)> enter = [](const char*) {};
   int64_t total_steps = 0;  ///< of the whole run, for schedules
+
+  /// Rows on all ranks.
+  int64_t global_rows() const { return std::accumulate(rows.begin(), rows.end(), int64_t{0}); }
 };
 
 /// This rank's share of the loss (the total is the sum over ranks; see docs/design.md) and values
@@ -66,8 +70,8 @@ struct LossShare {
 class Method : public torch::nn::Module {
  public:
   virtual std::vector<ParameterGroup> groups() = 0;
-  /// The phases of step `step`, 0 .. total_steps - 1.
-  virtual std::vector<Phase> plan(int64_t step, int64_t total_steps) const = 0;
+  /// The phases of step `step`, 0 .. total_steps - 1. Of most methods one, of the group "all".
+  virtual std::vector<Phase> plan(int64_t step, int64_t total_steps) const;
   /// Embeds the rows of one chunk of the batch (all of it where it is not cut): tensors [b, ...],
   /// a row for each row of the chunk, as many tensors for every chunk. With graph where grad mode
   /// is on; tensors without requires_grad then (keys of a momentum encoder) get no gradient. A

@@ -3,7 +3,6 @@
 #include "models/nets/layers.h"
 #include "train/autocast.h"
 
-#include <numeric>
 #include <utility>
 
 #include <ATen/core/grad_mode.h>
@@ -31,8 +30,7 @@ Tensors encode(const Encoding& encoding, int64_t chunk) {
   const Communicator& ranks = *encoding.context.communicators.loss;
   StepContext context = encoding.context;
   context.rows = encoding.batch.cut.chunk_rows(chunk);
-  expect_rows(encoding.method,
-              std::accumulate(context.rows.begin(), context.rows.end(), int64_t{0}));
+  expect_rows(encoding.method, context.global_rows());
   const AutocastGuard autocast(ranks.device().type(), encoding.autocast);
   Tensors encoded = encoding.method.encode(encoding.phase,
                                            chunk_of(encoding.batch, chunk, ranks.rank()), context);

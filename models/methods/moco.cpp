@@ -41,10 +41,6 @@ std::vector<ParameterGroup> Moco::groups() {
   return {networks_.group("all")};
 }
 
-std::vector<Phase> Moco::plan(int64_t, int64_t) const {
-  return {{"contrast", {"all"}}};
-}
-
 std::vector<at::Tensor> Moco::encode(const Phase&, const Batch& chunk, const StepContext& context) {
   const at::Tensor &view0 = chunk.tensors.at("view0"), &view1 = chunk.tensors.at("view1");
   std::vector<at::Tensor> encoded{networks_.queries(view0), networks_.keys(view1, context)};

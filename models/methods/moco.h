@@ -22,7 +22,6 @@ class Moco : public Method {
   Moco(const MethodParts& parts, MocoVersion version);
 
   std::vector<ParameterGroup> groups() override;
-  std::vector<Phase> plan(int64_t step, int64_t total_steps) const override;
   /// Unit queries of view 0 and keys of view 1, [b, D] each; where the loss is symmetric also
   /// queries of view 1 and keys of view 0. Keys have no graph.
   std::vector<at::Tensor> encode(const Phase& phase, const Batch& chunk,

@@ -48,10 +48,6 @@ std::vector<ParameterGroup> MocoV3::groups() {
   return {all};
 }
 
-std::vector<Phase> MocoV3::plan(int64_t, int64_t) const {
-  return {{"contrast", {"all"}}};
-}
-
 // One view at a time, as the paper's code has it: batch norm never sees both views together.
 std::vector<at::Tensor> MocoV3::encode(const Phase&, const Batch& chunk,
                                        const StepContext& context) {

@@ -17,7 +17,6 @@ class MocoV3 : public Method {
   explicit MocoV3(const MethodParts& parts);
 
   std::vector<ParameterGroup> groups() override;
-  std::vector<Phase> plan(int64_t step, int64_t total_steps) const override;
   /// Unit queries of view 0 and 1, keys of view 0 and 1, [b, D] each. Keys have no graph.
   std::vector<at::Tensor> encode(const Phase& phase, const Batch& chunk,
                                  const StepContext& context) override;

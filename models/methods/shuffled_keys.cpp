@@ -4,8 +4,6 @@
 #include "ops/keyed_random.h"
 #include "ops/row_range.h"
 
-#include <numeric>
-
 #include <c10/core/GradMode.h>
 
 namespace cltrain {
@@ -14,7 +12,7 @@ at::Tensor encode_shuffled(const at::Tensor& images, const StepContext& context,
                            const std::function<at::Tensor(const at::Tensor&)>& encode) {
   const c10::NoGradGuard no_grad;
   const Communicator& ranks = *context.communicators.loss;
-  const int64_t total = std::accumulate(context.rows.begin(), context.rows.end(), int64_t{0});
+  const int64_t total = context.global_rows();
   const std::vector<int64_t> order = keyed_permutation(
       random_key(context.seed, Purpose::kShuffle, static_cast<uint64_t>(context.step)), total);
   std::vector<int64_t> place(order.size());  // of every row in the shuffled batch

@@ -28,10 +28,6 @@ std::vector<ParameterGroup> Simclr::groups() {
   return {all};
 }
 
-std::vector<Phase> Simclr::plan(int64_t, int64_t) const {
-  return {{"contrast", {"all"}}};
-}
-
 std::vector<at::Tensor> Simclr::encode(const Phase&, const Batch& chunk, const StepContext&) {
   // Both views in one pass, so that batch norm sees all 2b rows.
   const at::Tensor views = at::cat({chunk.tensors.at("view0"), chunk.tensors.at("view1")});

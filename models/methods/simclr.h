@@ -18,7 +18,6 @@ class Simclr : public Method {
          uint64_t seed, const ContrastSettings& contrast = {});
 
   std::vector<ParameterGroup> groups() override;
-  std::vector<Phase> plan(int64_t step, int64_t total_steps) const override;
   /// Unit embeddings of both views, [b, D] each.
   std::vector<at::Tensor> encode(const Phase& phase, const Batch& chunk,
                                  const StepContext& context) override;

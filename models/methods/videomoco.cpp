@@ -3,9 +3,6 @@
 #include "models/registry.h"
 #include "ops/drop_frames.h"
 
-#include <cmath>
-#include <numeric>
-
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/full.h>
@@ -119,8 +116,7 @@ LossShare VideoMoco::contrast(const Phase& phase, const std::vector<at::Tensor>&
   if (phase.name != "encoder") {
     // Minus the mean change of a feature: the generator looks for the frames that matter.
     const at::Tensor &dropped = encoded[encoded.size() - 2], &whole = encoded.back();
-    const int64_t rows = std::accumulate(context.rows.begin(), context.rows.end(), int64_t{0});
-    const auto values = static_cast<double>(rows * whole.size(1));
+    const auto values = static_cast<double>(context.global_rows() * whole.size(1));
     const at::Tensor change =
         at::abs(dropped - whole).sum().to(at::kDouble) * (-options_.generator_weight / values);
     loss.share = loss.share.defined() ? loss.share + change : change;

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <deque>
+#include <functional>
 #include <numeric>
 
 #include <ATen/TensorOperators.h>
@@ -148,6 +149,29 @@ at::Tensor dense_info_nce(const at::Tensor& queries, const at::Tensor& positives
   return -at::log_softmax(at::cat({positive, negative}, 1), 1).select(1, 0);
 }
 
+using Dense = std::function<at::Tensor(const at::Tensor& queries, const at::Tensor& scale)>;
+using Shared = std::function<at::Tensor(const at::Tensor& queries, const at::Tensor& scale,
+                                        const std::vector<int64_t>& rows)>;
+
+/// Value and gradients of a loss of all queries, which every rank computes whole, against those of
+/// the ranks' shares.
+void expect_shares_of(const at::Tensor& all_queries, const Dense& dense, const Shared& shared) {
+  const auto rows = uneven_rows(all_queries.size(0));
+  const at::Tensor dense_queries = all_queries.clone().requires_grad_();
+  const at::Tensor dense_scale = at::full({}, 5.0, at::kDouble).requires_grad_();
+  const at::Tensor expected = dense(dense_queries, dense_scale);
+  expected.backward();
+  const at::Tensor queries = own_rows(all_queries, rows).clone().requires_grad_();
+  const at::Tensor scale = at::full({}, 5.0, at::kDouble).requires_grad_();
+  const at::Tensor share = shared(queries, scale, rows);
+  share.backward();
+  at::Tensor totals = at::stack({share.detach(), scale.grad()});
+  ranks().all_reduce_sum(totals);
+  EXPECT_NEAR(totals[0].item<double>(), expected.item<double>(), 1e-12);
+  EXPECT_NEAR(totals[1].item<double>(), dense_scale.grad().item<double>(), 1e-12);
+  EXPECT_TRUE(queries.grad().allclose(own_rows(dense_queries.grad(), rows), 1e-11, 1e-13));
+}
+
 TEST(ShardedQueue, InfoNceIsTheDenseFormula) {
   for (const double decay : {1.0, 0.9}) {
     ShardedQueue queue(19, kWidth, 3, ranks());
@@ -156,53 +180,32 @@ TEST(ShardedQueue, InfoNceIsTheDenseFormula) {
       push(queue, values({count, kWidth}, 0.3 * static_cast<double>(count), at::kDouble));
     const at::Tensor keys = all_keys(queue);
     const at::Tensor ages = ranks().all_gather(queue.ages(), queue.rows());
-    const int64_t batch = 9;
-    const auto rows = uneven_rows(batch);
-    const at::Tensor all_queries = values({batch, kWidth}, 1.1, at::kDouble);
-    const at::Tensor all_positives = values({batch, kWidth}, 2.3, at::kDouble);
-    // Dense, on every rank.
-    const at::Tensor dense_queries = all_queries.clone().requires_grad_();
-    const at::Tensor dense_scale = at::full({}, 5.0, at::kDouble).requires_grad_();
-    const at::Tensor expected =
-        dense_info_nce(dense_queries, all_positives, keys, ages, dense_scale, decay).mean();
-    expected.backward();
-    // Shared out.
-    const at::Tensor queries = own_rows(all_queries, rows).clone().requires_grad_();
-    const at::Tensor scale = at::full({}, 5.0, at::kDouble).requires_grad_();
-    const at::Tensor share = global_queue_info_nce(
-        queries, own_rows(all_positives, rows), queue, scale, rows, ranks(), [](const char*) {}, {},
-        decay);
-    share.backward();
-    at::Tensor totals = at::stack({share.detach(), scale.grad()});
-    ranks().all_reduce_sum(totals);
-    EXPECT_NEAR(totals[0].item<double>(), expected.item<double>(), 1e-12);
-    EXPECT_NEAR(totals[1].item<double>(), dense_scale.grad().item<double>(), 1e-12);
-    EXPECT_TRUE(queries.grad().allclose(own_rows(dense_queries.grad(), rows), 1e-11, 1e-13));
+    const at::Tensor positives = values({9, kWidth}, 2.3, at::kDouble);
+    expect_shares_of(
+        values({9, kWidth}, 1.1, at::kDouble),
+        [&](const at::Tensor& queries, const at::Tensor& scale) {
+          return dense_info_nce(queries, positives, keys, ages, scale, decay).mean();
+        },
+        [&](const at::Tensor& queries, const at::Tensor& scale, const std::vector<int64_t>& rows) {
+          return global_queue_info_nce(
+              queries, own_rows(positives, rows), queue, scale, rows, ranks(), [](const char*) {},
+              {}, decay);
+        });
   }
 }
 
 TEST(ShardedQueue, BatchInfoNceIsTheDenseFormulaByGatherAndRing) {
-  const int64_t batch = 9;
-  const auto rows = uneven_rows(batch);
-  const at::Tensor all_queries = values({batch, kWidth}, 1.1, at::kDouble);
-  const at::Tensor all_keys = values({batch, kWidth}, 2.3, at::kDouble);
-  const at::Tensor dense_queries = all_queries.clone().requires_grad_();
-  const at::Tensor dense_scale = at::full({}, 5.0, at::kDouble).requires_grad_();
-  const at::Tensor expected =
-      -at::log_softmax(dense_queries.mm(all_keys.t()) * dense_scale, 1).diagonal().mean();
-  expected.backward();
-  for (const Exchange exchange : {Exchange::kGather, Exchange::kRing}) {
-    const at::Tensor queries = own_rows(all_queries, rows).clone().requires_grad_();
-    const at::Tensor scale = at::full({}, 5.0, at::kDouble).requires_grad_();
-    const at::Tensor share = global_info_nce(queries, own_rows(all_keys, rows), scale, rows,
-                                             ranks(), [](const char*) {}, {.exchange = exchange});
-    share.backward();
-    at::Tensor totals = at::stack({share.detach(), scale.grad()});
-    ranks().all_reduce_sum(totals);
-    EXPECT_NEAR(totals[0].item<double>(), expected.item<double>(), 1e-12);
-    EXPECT_NEAR(totals[1].item<double>(), dense_scale.grad().item<double>(), 1e-12);
-    EXPECT_TRUE(queries.grad().allclose(own_rows(dense_queries.grad(), rows), 1e-11, 1e-13));
-  }
+  const at::Tensor keys = values({9, kWidth}, 2.3, at::kDouble);
+  for (const Exchange exchange : {Exchange::kGather, Exchange::kRing})
+    expect_shares_of(
+        values({9, kWidth}, 1.1, at::kDouble),
+        [&](const at::Tensor& queries, const at::Tensor& scale) {
+          return -at::log_softmax(queries.mm(keys.t()) * scale, 1).diagonal().mean();
+        },
+        [&](const at::Tensor& queries, const at::Tensor& scale, const std::vector<int64_t>& rows) {
+          return global_info_nce(queries, own_rows(keys, rows), scale, rows, ranks(),
+                                 [](const char*) {}, {.exchange = exchange});
+        });
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace cltrain {
 namespace {
 
 using testing::all_ranks;
+using testing::expect_equivalent;
 using testing::Setting;
 using testing::small_conv;
 using testing::Trace;
@@ -26,11 +27,6 @@ Setting in_chunks_of(int64_t micro_batch, const std::string& norm) {
   setting.method.model.norm = norm;
   setting.micro_batch = micro_batch;
   return setting;
-}
-
-void expect_equivalent(const Setting& setting) {
-  if (const auto traces = testing::on_all_ranks_and_alone(setting))
-    testing::expect_same_trace(traces->first, traces->second, 1e-9);
 }
 
 TEST(EquivalenceGradientCache, SyncBatchNormAtAnyNumberOfRanks) {

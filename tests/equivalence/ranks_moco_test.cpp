@@ -14,6 +14,7 @@ namespace {
 
 using testing::all_ranks;
 using testing::alone;
+using testing::expect_equivalent;
 using testing::Setting;
 using testing::Trace;
 using testing::world;
@@ -50,11 +51,6 @@ Setting in_slices(Setting setting) {
   setting.global_batch = 40;
   setting.steps = 4;
   return setting;
-}
-
-void expect_equivalent(const Setting& setting) {
-  if (const auto traces = testing::on_all_ranks_and_alone(setting))
-    testing::expect_same_trace(traces->first, traces->second, 1e-9);
 }
 
 TEST(EquivalenceMoco, V1WithSyncBatchNormInFloat64) {

@@ -12,16 +12,12 @@ namespace cltrain {
 namespace {
 
 using testing::all_ranks;
+using testing::expect_equivalent;
 using testing::resnet18;
 using testing::Setting;
 using testing::small_conv;
 using testing::Trace;
 using testing::world;
-
-void expect_equivalent(const Setting& setting) {
-  if (const auto traces = testing::on_all_ranks_and_alone(setting))
-    testing::expect_same_trace(traces->first, traces->second, 1e-9);
-}
 
 TEST(EquivalenceSimclr, Resnet18WholeStepsInFloat64) {
   expect_equivalent(resnet18());

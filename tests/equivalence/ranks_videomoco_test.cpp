@@ -12,6 +12,7 @@ namespace cltrain {
 namespace {
 
 using testing::all_ranks;
+using testing::expect_equivalent;
 using testing::Setting;
 using testing::Trace;
 using testing::world;
@@ -34,11 +35,6 @@ Setting videomoco() {
   setting.image_size = 32;  // layer4 has four places, not one: batch norm of three clips is sound
   setting.steps = 6;
   return setting;
-}
-
-void expect_equivalent(const Setting& setting) {
-  if (const auto traces = testing::on_all_ranks_and_alone(setting))
-    testing::expect_same_trace(traces->first, traces->second, 1e-9);
 }
 
 TEST(EquivalenceVideoMoco, TwoPhasesInFloat64) {

@@ -182,6 +182,11 @@ void expect_same_state(const std::map<std::string, at::Tensor>& a,
         << name;
 }
 
+void expect_equivalent(const Setting& setting) {
+  if (const auto traces = on_all_ranks_and_alone(setting))
+    expect_same_trace(traces->first, traces->second, 1e-9);
+}
+
 void expect_same_bits_on_every_rank(const std::map<std::string, at::Tensor>& state) {
   for (const auto& [name, tensor] : state) {
     at::Tensor first = tensor.contiguous().clone();

@@ -54,6 +54,9 @@ void expect_same_gradients(const std::map<std::string, at::Tensor>& a,
 void expect_same_state(const std::map<std::string, at::Tensor>& a,
                        const std::map<std::string, at::Tensor>& b, double tolerance);
 
+/// The headline: W ranks with different samples train as one rank with all of them, to 1e-9.
+void expect_equivalent(const Setting& setting);
+
 /// Fails for every tensor of which a rank holds other bits than rank 0. Collective.
 void expect_same_bits_on_every_rank(const std::map<std::string, at::Tensor>& state);
 

@@ -268,7 +268,6 @@ class QueryAndKey : public Method {
       group.parameters.emplace_back(item.key(), item.value());
     return {group};
   }
-  std::vector<Phase> plan(int64_t, int64_t) const override { return {{"contrast", {"all"}}}; }
   std::vector<at::Tensor> encode(const Phase&, const Batch& chunk, const StepContext&) override {
     const at::Tensor query = query_->forward(chunk.tensors.at("view0"));
     return {query, key_->forward(chunk.tensors.at("view1")), query * 2, chunk.positions};
