@@ -1,0 +1,101 @@
+#include "data/sequences/sequence_text.h"
+
+#include "data/sequences/leave_one_out.h"
+#include "sequence_files.h"
+
+#include <chrono>
+#include <iostream>
+
+#include <gtest/gtest.h>
+
+namespace cltrain {
+namespace {
+
+using testing::Lists;
+using testing::TemporaryFolder;
+using testing::write_text;
+
+TEST(SequenceText, ReadsUsersAndKeepsIds) {
+  const TemporaryFolder folder;
+  const auto path = write_text(folder, "7 3 1 3\r\n\n 2\t9  1 \n5 2147483646");
+  const Interactions set = read_sequence_text(path);
+  EXPECT_EQ(testing::lists_of(set), (Lists{{3, 1, 3}, {9, 1}, {2147483646}}));
+  EXPECT_EQ(set.user_names, (std::vector<std::string>{"7", "2", "5"}));
+  EXPECT_EQ(set.items(), 2147483646);
+  EXPECT_EQ(set.item_name(9), "9");
+  EXPECT_TRUE(set.ratings.empty());
+}
+
+std::string refusal(const std::string& text) {
+  const TemporaryFolder folder;
+  const auto path = write_text(folder, text);
+  std::string message = testing::data_error([&] { read_sequence_text(path); });
+  EXPECT_EQ(message.find(path.string() + ":"), 0u) << message;
+  return message.substr(std::min(path.string().size(), message.size()));
+}
+
+TEST(SequenceText, NamesFileAndLineOfWhatIsWrong) {
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {"1 2 3\n2 4 x5\n", ":2: item 'x5' is no whole number"},
+           {"1 2 3\n\n2 4 5.0\n", ":3: item '5.0' is no whole number"},
+           {"1 2 +3\n", ":1: item '+3' is no whole number"},
+           {"1 2\x01\n", ":1: item '2\\x01' is no whole number"},
+           {"1 2 0\n", ":1: item '0' is below 1"},
+           {"1 2 -4\n", ":1: item '-4' is below 1"},
+           {"1 2\n0 4\n", ":2: user '0' is below 1"},
+           {"1 2147483647\n", ":1: item '2147483647' is too large"},
+           {"1 99999999999999999999\n", ":1: item '99999999999999999999' is too large"},
+           {"1 2\n4 3\n1 5\n", ":3: user 1 has a line already, line 1"},
+           {"1 2 3\n2\n3 1\n", ":2: user 2 has no items"},
+           {"", ":1: the file has no users"},
+           {" \n\n", ":1: the file has no users"}}) {
+    const std::string message = refusal(text);
+    EXPECT_EQ(message.find(part), 0u) << message;
+  }
+}
+
+TEST(SequenceText, MissingFile) {
+  const std::string message =
+      testing::data_error([] { read_sequence_text("/nowhere/Beauty.txt"); });
+  EXPECT_MENTIONS(message, "/nowhere/Beauty.txt: no such file");
+}
+
+void expect_set(const std::string& name, int64_t users, int64_t items, int64_t interactions) {
+  const std::string path = std::string(CLTRAIN_SHARED_DATA) + "/seqrec/" + name;
+  const auto start = std::chrono::steady_clock::now();
+  const Interactions set = read_sequence_text(path);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const InteractionStatistics found = statistics(set);
+  EXPECT_EQ(found.users, users);
+  EXPECT_EQ(found.items, items);
+  EXPECT_EQ(set.items(), items);
+  EXPECT_EQ(found.interactions, interactions);
+  EXPECT_EQ(found.shortest, 5);  // a 5-core
+  EXPECT_EQ(found.not_trained, 0);
+  std::cout << name << " in " << took.count() << " s: " << statistics_line(set) << "\n";
+  EXPECT_LT(took.count(), 1);  // ten times what a busy machine takes
+}
+
+class RealSequences : public ::testing::Test {
+ public:
+  void TestBody() override {
+    expect_set("Beauty.txt", 22363, 12101, 198502);
+    expect_set("Sports_and_Outdoors.txt", 35598, 18357, 296337);
+  }
+};
+
+/// As in tests/data/real_sets_test.cpp: not among the tests where the files are not.
+bool add_real_sequences() {
+  if (!std::filesystem::exists(std::string(CLTRAIN_SHARED_DATA) + "/seqrec")) {
+    std::cerr << "RealSets.Sequences is not among the tests: no seqrec in CLTRAIN_SHARED_DATA\n";
+    return false;
+  }
+  ::testing::RegisterTest("RealSets", "Sequences", nullptr, nullptr, __FILE__, __LINE__,
+                          []() -> ::testing::Test* { return new RealSequences; });
+  return true;
+}
+
+[[maybe_unused]] const bool added = add_real_sequences();
+
+}  // namespace
+}  // namespace cltrain
