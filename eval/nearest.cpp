@@ -16,7 +16,7 @@
 namespace cltrain {
 namespace {
 
-constexpr int64_t kPanel = 48;   // rows of the base side by side: the widest tile of tile_product
+constexpr int64_t kPanel = PackedRows::kPanel;
 constexpr int64_t kBlock = 128;  // queries of a task; with a panel they fill the second-level cache
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -85,34 +85,23 @@ void check(const at::Tensor& rows, int64_t width, const char* what) {
               rows.device());
 }
 
-}  // namespace
-
-TiledBase::TiledBase(const at::Tensor& base)
-    : rows_(base.dim() == 2 ? base.size(0) : 0), width_(base.dim() == 2 ? base.size(1) : 0) {
-  check(base, width_, "the base");
-  TORCH_CHECK(rows_ < std::numeric_limits<int32_t>::max(),
-              "nearest neighbours: a base of at most 2^31 - 1 rows on one rank; received ", rows_,
-              ": use more ranks");
-  const int64_t panels = (rows_ + kPanel - 1) / kPanel;
-  panels_.resize(static_cast<size_t>(panels * width_ * kPanel));
-  const at::Tensor packed = base.contiguous();
-  const float* from = packed.const_data_ptr<float>();
-  at::parallel_for(0, panels, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) {
-      float* to = panels_.data() + panel * width_ * kPanel;
-      const int64_t count = std::min(kPanel, rows_ - panel * kPanel);
-      for (int64_t j = 0; j < count; ++j) {
-        const float* row = from + (panel * kPanel + j) * width_;
-        for (int64_t d = 0; d < width_; ++d) to[d * kPanel + j] = row[d];
-      }
-    }
-  });
+const at::Tensor& checked_base(const at::Tensor& base) {
+  check(base, base.dim() == 2 ? base.size(1) : 0, "the base");
+  TORCH_CHECK(base.size(0) < std::numeric_limits<int32_t>::max(),
+              "nearest neighbours: a base of at most 2^31 - 1 rows on one rank; received ",
+              base.size(0), ": use more ranks");
+  return base;
 }
 
+}  // namespace
+
+TiledBase::TiledBase(const at::Tensor& base) : rows_(checked_base(base)) {}
+
 Neighbours TiledBase::search(const at::Tensor& queries, int64_t k) const {
-  check(queries, width_, "the queries");
+  const int64_t width = rows_.width();
+  check(queries, width, "the queries");
   TORCH_CHECK(k >= 1, "nearest neighbours: k must be at least 1; received ", k);
-  const int64_t total = queries.size(0), reach = std::min(k, rows_);
+  const int64_t total = queries.size(0), reach = std::min(k, rows());
   Neighbours found{at::full({total, k}, kNone, at::kFloat), at::full({total, k}, -1, at::kLong)};
   if (reach == 0) return found;
   const at::Tensor packed = queries.contiguous();
@@ -128,11 +117,11 @@ Neighbours TiledBase::search(const at::Tensor& queries, int64_t k) const {
       std::vector<Shortlist> best;
       best.reserve(static_cast<size_t>(count));
       for (int64_t q = 0; q < count; ++q) best.emplace_back(reach);
-      for (int64_t row = 0; row < rows_; row += kPanel) {
-        tile_product({from + first * width_, width_, 1}, count, panels_.data() + row * width_,
-                     kPanel, kPanel, width_, score.data(), kPanel);
+      for (int64_t panel = 0; panel < rows_.panels(); ++panel) {
+        tile_product({from + first * width, width, 1}, count, rows_.panel(panel), kPanel, kPanel,
+                     width, score.data(), kPanel);
         for (int64_t q = 0; q < count; ++q)
-          best[q].offer(score.data() + q * kPanel, std::min(kPanel, rows_ - row), row);
+          best[q].offer(score.data() + q * kPanel, rows_.rows_in(panel), panel * kPanel);
       }
       for (int64_t q = 0; q < count; ++q)
         best[q].finish(similarity + (first + q) * k, position + (first + q) * k);

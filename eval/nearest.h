@@ -8,8 +8,9 @@
 // do not fit.
 #pragma once
 
+#include "eval/packed_rows.h"
+
 #include <cstdint>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -28,11 +29,10 @@ class TiledBase {
   /// queries [q, D] float32 on the CPU. Uses the intra-op threads; their number changes no bit, nor
   /// does the number of queries in a call. Scratch memory: 16 k bytes a query of the call.
   Neighbours search(const at::Tensor& queries, int64_t k) const;
-  int64_t rows() const { return rows_; }
+  int64_t rows() const { return rows_.rows(); }
 
  private:
-  int64_t rows_, width_;
-  std::vector<float> panels_;  ///< [rows / 48, D, 48], the last panel filled up with zeros
+  PackedRows rows_;
 };
 
 /// base [n, D], queries [q, D] float32 on one device; the result lies there. Holds no more than
