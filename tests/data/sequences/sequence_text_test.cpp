@@ -1,6 +1,5 @@
 #include "data/sequences/sequence_text.h"
 
-#include "data/sequences/leave_one_out.h"
 #include "sequence_files.h"
 
 #include <chrono>
@@ -60,8 +59,7 @@ TEST(SequenceText, MissingFile) {
   EXPECT_MENTIONS(message, "/nowhere/Beauty.txt: no such file");
 }
 
-void expect_set(const std::string& name, int64_t users, int64_t items, int64_t interactions) {
-  const std::string path = std::string(CLTRAIN_SHARED_DATA) + "/seqrec/" + name;
+void expect_set(const std::string& path, int64_t users, int64_t items, int64_t interactions) {
   const auto start = std::chrono::steady_clock::now();
   const Interactions set = read_sequence_text(path);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
@@ -70,32 +68,18 @@ void expect_set(const std::string& name, int64_t users, int64_t items, int64_t i
   EXPECT_EQ(found.items, items);
   EXPECT_EQ(set.items(), items);
   EXPECT_EQ(found.interactions, interactions);
-  EXPECT_EQ(found.shortest, 5);  // a 5-core
+  EXPECT_EQ(found.shortest, 5);  // both are 5-cores
   EXPECT_EQ(found.not_trained, 0);
-  std::cout << name << " in " << took.count() << " s: " << statistics_line(set) << "\n";
-  EXPECT_LT(took.count(), 1);  // ten times what a busy machine takes
+  std::cout << path << " in " << took.count() << " s: " << statistics_line(set) << "\n";
+  EXPECT_LT(took.count(), 1);  // far above what a busy machine takes
 }
 
-class RealSequences : public ::testing::Test {
- public:
-  void TestBody() override {
-    expect_set("Beauty.txt", 22363, 12101, 198502);
-    expect_set("Sports_and_Outdoors.txt", 35598, 18357, 296337);
-  }
-};
-
-/// As in tests/data/real_sets_test.cpp: not among the tests where the files are not.
-bool add_real_sequences() {
-  if (!std::filesystem::exists(std::string(CLTRAIN_SHARED_DATA) + "/seqrec")) {
-    std::cerr << "RealSets.Sequences is not among the tests: no seqrec in CLTRAIN_SHARED_DATA\n";
-    return false;
-  }
-  ::testing::RegisterTest("RealSets", "Sequences", nullptr, nullptr, __FILE__, __LINE__,
-                          []() -> ::testing::Test* { return new RealSequences; });
-  return true;
+void check_real_sets(const std::string& folder) {
+  expect_set(folder + "/Beauty.txt", 22363, 12101, 198502);
+  expect_set(folder + "/Sports_and_Outdoors.txt", 35598, 18357, 296337);
 }
 
-[[maybe_unused]] const bool added = add_real_sequences();
+[[maybe_unused]] const bool added = testing::add_real_sequences("SequenceText", check_real_sets);
 
 }  // namespace
 }  // namespace cltrain
