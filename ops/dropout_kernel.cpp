@@ -63,6 +63,11 @@ CLTRAIN_SIMD void select_double(const double* x, double* y, const uint32_t* word
   for (int64_t i = 0; i < n; ++i) y[i] = (words[i] >> 8) >= threshold ? x[i] * scale : 0.0;
 }
 
+CLTRAIN_SIMD void keep_bytes(uint8_t* keep, const uint32_t* words, int64_t n, uint32_t threshold) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) keep[i] = (words[i] >> 8) >= threshold;
+}
+
 template <class T, class Select>
 void rows_of(const T* x, T* y, const int64_t* sample_ids, int64_t rows, int64_t length,
              PhiloxKey key, uint32_t view, uint32_t site, Select&& select) {
@@ -96,6 +101,21 @@ void dropout_rows(const double* x, double* y, const int64_t* sample_ids, int64_t
           [=](const double* from, double* to, const uint32_t* words, int64_t n) {
             select_double(from, to, words, n, threshold, scale);
           });
+}
+
+void dropout_keep(uint8_t* keep, int64_t count, int64_t sample_id, uint64_t first,
+                  uint32_t threshold, PhiloxKey key, uint32_t view, uint32_t site) {
+  const PhiloxBlock counter = random_counter(static_cast<uint64_t>(sample_id), view, site, 0);
+  const uint64_t place = counter.word[2] | (uint64_t{counter.word[3]} << 32);
+  uint32_t words[kWords];
+  uint64_t block = first / 4;
+  int64_t skip = static_cast<int64_t>(first % 4);
+  for (int64_t at = 0; at < count; block += kLanes, skip = 0) {
+    philox_words(block, place, key, words);
+    const int64_t taken = std::min<int64_t>(kWords - skip, count - at);
+    keep_bytes(keep + at, words + skip, taken, threshold);
+    at += taken;
+  }
 }
 
 }  // namespace cltrain

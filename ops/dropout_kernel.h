@@ -21,8 +21,12 @@ void dropout_rows(const double* x, double* y, const int64_t* sample_ids, int64_t
                   int64_t length, uint32_t threshold, double scale, PhiloxKey key, uint32_t view,
                   uint32_t site);
 
+/// keep[e] = 1 where word first + e of the sample's stream is kept, else 0, for e in [0, count).
+void dropout_keep(uint8_t* keep, int64_t count, int64_t sample_id, uint64_t first,
+                  uint32_t threshold, PhiloxKey key, uint32_t view, uint32_t site);
+
 #ifdef CLTRAIN_CUDA
-/// The same on the GPU; pointers are device pointers, `stream` is a cudaStream_t.
+/// dropout_rows on the GPU; pointers are device pointers, `stream` is a cudaStream_t.
 void dropout_rows_cuda(const float* x, float* y, const int64_t* sample_ids, int64_t rows,
                        int64_t length, uint32_t threshold, float scale, PhiloxKey key,
                        uint32_t view, uint32_t site, void* stream);

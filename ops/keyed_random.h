@@ -30,6 +30,7 @@ enum class Purpose : uint64_t {
   kProbe = 6,           ///< when = epoch of the linear probe
   kShuffle = 7,         ///< when = step: rows between ranks, for batch norm
   kQueue = 8,           ///< when = 0, sample id = slot: keys of a queue at the start
+  kLayerDrop = 9,       ///< when = step, view = the view whose layers are drawn (0 where shared)
 };
 
 struct PhiloxKey {
