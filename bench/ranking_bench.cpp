@@ -37,12 +37,8 @@ at::Tensor read_tensor(const std::filesystem::path& path) {
 /// The users of `all` from `begin` on, one batch.
 RankingQueries batch_of(const RankingQueries& all, int64_t begin) {
   const int64_t count = std::min(kBatch, all.answers.size(0) - begin);
-  const at::Tensor offsets = all.history.offsets.narrow(0, begin, count + 1);
-  const int64_t first = offsets[0].item<int64_t>(), last = offsets[count].item<int64_t>();
-  return {all.representations.narrow(0, begin, count),
-          all.answers.narrow(0, begin, count),
-          {offsets.sub(first), all.history.ids.narrow(0, first, last - first)},
-          all.users.narrow(0, begin, count)};
+  return {all.representations.narrow(0, begin, count), all.answers.narrow(0, begin, count),
+          some_lists(all.history, begin, count), all.users.narrow(0, begin, count)};
 }
 
 std::string measures(const at::Tensor& items, const RankingQueries& all,
