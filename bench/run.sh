@@ -6,6 +6,7 @@
 #   cifar       the same, ResNet-18 with batches of 64, float32 and bfloat16 (needs CIFAR-100)
 #   knn         50,000 x 10,000 nearest neighbours, beside faiss in Python
 #   probe       the linear probe, beside a loop in torch and scikit-learn
+#   ranking     full ranking of Beauty's number of users, beside torch, numpy and loops in Python
 #   health      what monitoring costs, beside none
 #   queue       a step on MoCo's queue at 1, 2 and 4 ranks, beside a replicated queue
 #   cuda        no times: what the compiler made of the CUDA kernels of the loss (needs nvcc)
@@ -16,14 +17,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=../launcher/setup.sh
 source launcher/setup.sh
 
-[ $# -gt 0 ] || set -- views clips fashion cifar knn probe health queue ntxent
+[ $# -gt 0 ] || set -- views clips fashion cifar knn probe ranking health queue ntxent
 install_torch tests
 install_peers
 install_cutlass
 build_program tests
 allow_mpi_as_root
-show cmake --build build -j "$(build_jobs)" --target views_bench clips_bench eval_bench queue_bench \
-  ntxent
+show cmake --build build -j "$(build_jobs)" --target views_bench clips_bench eval_bench \
+  ranking_bench queue_bench ntxent
 export PYTHONPATH=$peers_folder:$torch_folder
 for name in "$@"; do
   phase "$name"
@@ -40,6 +41,7 @@ for name in "$@"; do
       ;;
     knn) show "$python" bench/knn.py build/bin/eval_bench --rounds 3 ;;
     probe) show "$python" bench/linear_probe.py build/bin/eval_bench --rounds 3 ;;
+    ranking) show "$python" bench/ranking.py build/bin/ranking_bench --rounds 5 ;;
     health) show "$python" bench/health_overhead.py ;;
     queue)
       for ranks in 1 2 4; do
@@ -61,7 +63,7 @@ for name in "$@"; do
       ;;
     *)
       fail "no benchmark is called $name" \
-        "one of: views clips fashion cifar knn probe health queue cuda ntxent"
+        "one of: views clips fashion cifar knn probe ranking health queue cuda ntxent"
       ;;
   esac
 done

@@ -2,11 +2,18 @@
 
 #include <algorithm>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 namespace cltrain {
+
+ItemLists some_lists(const ItemLists& lists, int64_t begin, int64_t count) {
+  const auto* at = lists.offsets.const_data_ptr<int64_t>();
+  return {lists.offsets.narrow(0, begin, count + 1).sub(at[begin]),
+          lists.ids.narrow(0, at[begin], at[begin + count] - at[begin])};
+}
 
 ItemLists empty_lists(int64_t n) {
   return {at::zeros({n + 1}, at::kLong), at::empty({0}, at::kInt)};

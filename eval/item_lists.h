@@ -14,8 +14,9 @@
 namespace cltrain {
 
 struct ItemLists {
-  at::Tensor offsets;  ///< [n + 1] int64 on the CPU, from 0, not falling; the last is ids' length
-  at::Tensor ids;      ///< int32 on the CPU, each 1 .. items; may repeat within a list
+  at::Tensor offsets;  ///< [n + 1] int64, contiguous on the CPU, from 0, not falling; the last is
+                       ///< ids' length
+  at::Tensor ids;      ///< int32, contiguous on the CPU, each 1 .. items; may repeat within a list
 
   int64_t size() const { return offsets.size(0) - 1; }
   std::span<const int32_t> of(int64_t user) const {
@@ -24,11 +25,14 @@ struct ItemLists {
   }
 };
 
+/// Lists begin .. begin + count - 1; shares the ids.
+ItemLists some_lists(const ItemLists& lists, int64_t begin, int64_t count);
+
 /// n lists without ids.
 ItemLists empty_lists(int64_t n);
 
 /// Throws c10::Error, its text beginning with `who`, unless these are `users` lists of ids
-/// 1 .. `items`, both tensors contiguous.
+/// 1 .. `items`.
 void check_item_lists(const ItemLists& lists, int64_t users, int64_t items, const char* who);
 
 /// `list` in rising order, each id once, in `to`.

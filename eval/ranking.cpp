@@ -131,9 +131,7 @@ void ItemRanking::check(const RankingQueries& queries) const {
                                                      : std::numeric_limits<double>::max()) /
                           4,
               "ranking: values of up to ", largest_, " in the item table and ",
-              largest_value(x, "the representations"),
-              " in the representations make scores "
-              "that ",
+              largest_value(x, "the representations"), " in the representations make scores that ",
               x.scalar_type(), " cannot hold: did the training diverge?");
 }
 

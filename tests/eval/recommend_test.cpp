@@ -52,6 +52,19 @@ TEST(Recommend, ALongListOfOneUserLeavesTheOthersAlone) {
   EXPECT_EQ(recommender.best(at::ones({0, 4}), 2, empty_lists(0)).items.size(0), 0);
 }
 
+TEST(ItemLists, SomeOfThemAreThose) {
+  const ItemLists all = lists_of({{1, 2}, {}, {3}, {4, 4, 5}});
+  const ItemLists some = some_lists(all, 1, 2);
+  check_item_lists(some, 2, 5, "test");
+  EXPECT_EQ(some.of(0).size(), 0U);
+  EXPECT_EQ(some.of(1).size(), 1U);
+  EXPECT_EQ(some.of(1)[0], 3);
+  check_item_lists(some_lists(all, 4, 0), 0, 5, "test");
+  std::vector<int32_t> once;
+  sorted_once(lists_of({{5, 4, 4}}).of(0), once);
+  EXPECT_EQ(once, (std::vector<int32_t>{4, 5}));
+}
+
 TEST(Recommend, RefusesWhatDoesNotFit) {
   const at::Tensor items = numbers(10, 3, 2, 1), users = numbers(2, 3, 2, 2);
   const Recommender recommender(items);
