@@ -36,6 +36,7 @@ class Composer {
       std::vector<std::string> chain;
       add_file(*main, "", {.source = main->string()}, chain);
       report_unused_selections(main->string());
+      add_stage(*main, result);
     }
     result.assignments = std::move(assignments_);
     result.assignments.insert(result.assignments.end(), overrides.begin(), overrides.end());
@@ -43,6 +44,19 @@ class Composer {
   }
 
  private:
+  void add_stage(const fs::path& main, Composition& result) {
+    for (const auto& [path, file] : files_)
+      if (!file.stages.empty() && path != main.string())
+        mistakes_.add(file.stages_place, "stages",
+                      "belong in the file that is run, and this one is listed by " + main.string() +
+                          "; move them there");
+    const std::vector<std::vector<Assignment>>& stages = files_[main.string()].stages;
+    result.stages = static_cast<int64_t>(stages.size());
+    if (request_.stage < 1 || request_.stage > result.stages) return;
+    const auto& own = stages[static_cast<size_t>(request_.stage - 1)];
+    assignments_.insert(assignments_.end(), own.begin(), own.end());
+  }
+
   std::vector<Assignment> read_overrides() {
     std::vector<Assignment> result;
     for (size_t i = 0; i < request_.overrides.size(); ++i) {

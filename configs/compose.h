@@ -14,6 +14,9 @@
 // Files are looked up beside the main file, then in the search folders. Later wins, option by
 // option: sections merge, values and lists replace. Listed files may have defaults of their own.
 //
+// The main file may have a list `stages:` of maps: a run in stages, each an ordinary run whose
+// options are the file's with the map of the stage over them.
+//
 // On the command line `group=name` selects another file wherever a file read lists that group, but
 // not inside files of the group itself, whose items name what they build on. A word is a group when
 // a searched folder of that name holds .yaml files and no option has that name.
@@ -34,11 +37,13 @@ struct ConfigRequest {
   std::string file;                           ///< --config; ".yaml" may be left out
   std::vector<std::string> overrides;         ///< "key=value" and "group=name", later wins
   std::vector<std::filesystem::path> search;  ///< folders of configs, after the working directory
+  int64_t stage = 0;  ///< of a file with stages: which, from 1; 0: what all of them share
 };
 
 struct Composition {
   std::filesystem::path file;  ///< the main file as it was found; empty when it was not
   std::vector<Assignment> assignments;
+  int64_t stages = 0;  ///< that the main file lists
 };
 
 /// Never throws for what a user may write; every mistake is in `mistakes`.

@@ -55,7 +55,7 @@ ResolvedConfig load_config(const ConfigRequest& request, OptionTable& table) {
   assign_all(composition.assignments, table, origins, mistakes);
   mistakes.throw_if_any();
 
-  ResolvedConfig config{composition.file, composition.file.stem().string(), {}};
+  ResolvedConfig config{composition.file, composition.file.stem().string(), {}, composition.stages};
   for (const Option& option : table.options()) {
     const auto origin = origins.find(option.name());
     config.values.push_back(

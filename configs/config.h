@@ -31,6 +31,7 @@ struct ResolvedConfig {
   std::filesystem::path file;       ///< the main file as it was found
   std::string stem;                 ///< its name without folder and ".yaml"
   std::vector<ConfigValue> values;  ///< every option, in the order of the table
+  int64_t stages = 0;               ///< that the main file lists
 };
 
 /// Composes, interpolates, and assigns to the fields behind `table`. Throws ConfigError; the fields

@@ -117,6 +117,26 @@ std::vector<DefaultsItem> read_defaults(const YamlNode& node, Mistakes& mistakes
   return defaults;
 }
 
+std::vector<std::vector<Assignment>> read_stages(const YamlNode& node, const OptionTable& table,
+                                                 Mistakes& mistakes) {
+  std::vector<std::vector<Assignment>> stages;
+  if (!node.is_list() || node.items.size() < 2)
+    mistakes.add(node.place, "stages",
+                 "received " + describe_for_message(node) +
+                     "; allowed: a list of two or more maps of options, one a stage");
+  for (const YamlNode& item : node.items) {
+    if (!item.is_map() && !item.is_null())
+      mistakes.add(item.place, "stages",
+                   "received " + describe_for_message(item) +
+                       "; allowed: items that are maps of options, such as `- train.epochs: 10`, "
+                       "or {} where a stage sets nothing of its own");
+    Flattener flattener(table, mistakes);
+    flattener.add_map(item, "");
+    stages.push_back(flattener.take());
+  }
+  return stages;
+}
+
 }  // namespace
 
 std::optional<ConfigFile> read_config(std::string_view text, const Place& start,
@@ -138,6 +158,13 @@ std::optional<ConfigFile> read_config(std::string_view text, const Place& start,
   } else {
     file.defaults = read_defaults(defaults->value, mistakes);
     root->entries.erase(defaults);
+  }
+  const auto stages = std::find_if(root->entries.begin(), root->entries.end(),
+                                   [](const YamlEntry& entry) { return entry.key == "stages"; });
+  if (stages != root->entries.end()) {
+    file.stages = read_stages(stages->value, table, mistakes);
+    file.stages_place = stages->place;
+    root->entries.erase(stages);
   }
   Flattener flattener(table, mistakes);
   flattener.add_map(*root, "");

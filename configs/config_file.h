@@ -29,8 +29,10 @@ struct DefaultsItem {
 };
 
 struct ConfigFile {
-  std::vector<DefaultsItem> defaults;  ///< holds exactly one `_self_`
-  std::vector<Assignment> own;         ///< each option at most once
+  std::vector<DefaultsItem> defaults;           ///< holds exactly one `_self_`
+  std::vector<Assignment> own;                  ///< each option at most once
+  std::vector<std::vector<Assignment>> stages;  ///< of a run in stages: what each sets besides
+  Place stages_place = {};
 };
 
 /// Reads the text of a file; `start` is its first character. Nothing when the text is no map;

@@ -24,7 +24,7 @@ struct ReplacedRow {
 };
 
 struct Batch {
-  /// "view0", "view1", ...: float32, [b, 3, S, S] of pictures, [b, 3, T, S, S] of clips.
+  /// What the RowMaker of the data makes (data/row_maker.h, data/sequences/sequence_rows.h).
   std::map<std::string, at::Tensor> tensors;
   at::Tensor ids;        ///< [b] int64, Dataset::source_id: keyed draws (views, dropout) use these
   at::Tensor positions;  ///< [b] int64, 0 .. size - 1: memory banks use these

@@ -20,23 +20,17 @@ void require(bool allowed, const std::string& name, int64_t value, const std::st
 }
 
 /// Checked before the member that is computed from it.
-int64_t checked_steps(const Dataset& dataset, const LoaderOptions& options,
-                      const AugmentOptions& augment) {
+int64_t checked_steps(const SampleSet& samples, const LoaderOptions& options) {
   require(options.global_batch >= 1, "train.global_batch", options.global_batch, "1 or more");
   require(options.micro_batch >= 0, "train.micro_batch", options.micro_batch, "0 or more");
   require(options.workers >= 1, "workers", options.workers, "1 or more");
   require(options.prefetch >= 1, "data.prefetch", options.prefetch, "1 or more");
-  require(options.views >= 1 && options.views <= 16, "views", options.views, "1 to 16");
   require(options.rank >= 0 && options.rank < options.world_size, "rank", options.rank,
           "0 to " + std::to_string(options.world_size - 1));
-  std::string found;
-  for (const std::string& problem : problems(augment, options.views))
-    found += (found.empty() ? "" : "\n") + problem;
-  if (!found.empty()) throw std::invalid_argument(found);
-  const int64_t steps = steps_per_epoch(dataset.size(), options.global_batch, options.drop_last);
+  const int64_t steps = steps_per_epoch(samples.size(), options.global_batch, options.drop_last);
   if (steps < 1)
     throw DataError(
-        dataset.describe() + ": " + std::to_string(dataset.size()) +
+        samples.describe() + ": " + std::to_string(samples.size()) +
         " samples give no batch of train.global_batch=" + std::to_string(options.global_batch) +
         (options.drop_last ? " with data.drop_last=true: set it to false, or take a "
                              "smaller global batch"
@@ -57,12 +51,12 @@ struct Loader::Replacement {
 };
 
 /// One batch in the making. The main thread writes it before it is queued; afterwards the counters,
-/// the replacements and the error belong to the loader's mutex, and each row of the views to the
-/// worker that took it.
+/// the replacements and the error belong to the loader's mutex, and each row of the tensors to
+/// the worker that took it.
 struct Loader::Job {
   Batch batch;
   std::vector<int64_t> positions;
-  std::vector<float*> views;  // data of batch.tensors
+  std::vector<std::byte*> outs;  // data of batch.tensors, in the order of the fields
   PhiloxKey key{};
   int64_t rows = 0;
   int64_t taken = 0, done = 0;
@@ -71,11 +65,12 @@ struct Loader::Job {
   std::exception_ptr error;  // of the lowest row that failed
 };
 
-Loader::Loader(const Dataset& dataset, LoaderOptions options, const AugmentOptions& augment)
-    : dataset_(dataset),
+Loader::Loader(const SampleSet& samples, LoaderOptions options,
+               std::unique_ptr<const RowMaker> rows)
+    : samples_(samples),
       options_(options),
-      steps_per_epoch_(checked_steps(dataset, options_, augment)),
-      maker_(dataset.views(augment)) {
+      steps_per_epoch_(checked_steps(samples, options_)),
+      rows_(std::move(rows)) {
   fill_queue();
   for (int64_t worker = 0; worker < options_.workers; ++worker)
     workers_.emplace_back([this] { work(); });
@@ -93,11 +88,11 @@ Loader::~Loader() {
 std::shared_ptr<Loader::Job> Loader::open(int64_t step) {
   const int64_t epoch = step / steps_per_epoch_;
   if (epoch != order_epoch_) {
-    order_ = epoch_order(options_.seed, epoch, dataset_.size());
+    order_ = epoch_order(options_.seed, epoch, samples_.size());
     order_epoch_ = epoch;
   }
   const int64_t begin = step % steps_per_epoch_ * options_.global_batch;
-  const int64_t global_rows = std::min(options_.global_batch, dataset_.size() - begin);
+  const int64_t global_rows = std::min(options_.global_batch, samples_.size() - begin);
   auto job = std::make_shared<Job>();
   Batch& batch = job->batch;
   batch.cut = cut_batch(global_rows, options_.micro_batch, options_.world_size);
@@ -113,20 +108,20 @@ std::shared_ptr<Loader::Job> Loader::open(int64_t step) {
   batch.global_rows = global_rows;
   batch.ids = empty_int64(job->rows);
   batch.positions = empty_int64(job->rows);
-  if (dataset_.classes() > 0) batch.labels = empty_int64(job->rows);
+  if (samples_.classes() > 0) batch.labels = empty_int64(job->rows);
   for (int64_t row = 0; row < job->rows; ++row) {
     const int64_t position = job->positions[static_cast<size_t>(row)];
     batch.positions.mutable_data_ptr<int64_t>()[row] = position;
-    batch.ids.mutable_data_ptr<int64_t>()[row] = dataset_.source_id(position);
+    batch.ids.mutable_data_ptr<int64_t>()[row] = samples_.source_id(position);
     if (batch.labels.defined())
-      batch.labels.mutable_data_ptr<int64_t>()[row] = dataset_.label(position);
+      batch.labels.mutable_data_ptr<int64_t>()[row] = samples_.label(position);
   }
-  std::vector<int64_t> extents = maker_->shape();
-  extents.insert(extents.begin(), job->rows);
-  for (int64_t view = 0; view < options_.views; ++view) {
-    at::Tensor values = at::empty(extents, at::kFloat);
-    job->views.push_back(values.mutable_data_ptr<float>());
-    batch.tensors.emplace("view" + std::to_string(view), std::move(values));
+  for (const RowField& field : rows_->fields()) {
+    std::vector<int64_t> extents = field.extents;
+    extents.insert(extents.begin(), job->rows);
+    at::Tensor values = at::empty(extents, field.integers ? at::kLong : at::kFloat);
+    job->outs.push_back(static_cast<std::byte*>(values.mutable_data_ptr()));
+    batch.tensors.emplace(field.name, std::move(values));
   }
   return job;
 }
@@ -174,7 +169,7 @@ void Loader::patch(Job& job) const {
     batch.positions.mutable_data_ptr<int64_t>()[each.row] = each.position;
     batch.ids.mutable_data_ptr<int64_t>()[each.row] = each.report.replacement_id;
     if (batch.labels.defined())
-      batch.labels.mutable_data_ptr<int64_t>()[each.row] = dataset_.label(each.position);
+      batch.labels.mutable_data_ptr<int64_t>()[each.row] = samples_.label(each.position);
     batch.replaced.push_back(std::move(each.report));
   }
 }
@@ -230,10 +225,10 @@ void Loader::work() {
 
 std::optional<Loader::Replacement> Loader::make_row(const Job& job, int64_t row) const {
   const int64_t position = job.positions[static_cast<size_t>(row)];
-  std::vector<float*> outs = job.views;
-  for (float*& out : outs) out += row * maker_->values();
+  std::vector<std::byte*> outs = job.outs;
+  for (size_t i = 0; i < outs.size(); ++i) outs[i] += row * rows_->fields()[i].row_bytes();
   try {
-    maker_->make(position, job.key, outs);
+    rows_->make(position, job.key, outs);
     return std::nullopt;
   } catch (const BadSample& bad) {
     return replace(job, row, bad, outs);
@@ -241,15 +236,15 @@ std::optional<Loader::Replacement> Loader::make_row(const Job& job, int64_t row)
 }
 
 Loader::Replacement Loader::replace(const Job& job, int64_t row, const BadSample& bad,
-                                    const std::vector<float*>& outs) const {
-  const int64_t bad_id = dataset_.source_id(job.positions[static_cast<size_t>(row)]);
+                                    const std::vector<std::byte*>& outs) const {
+  const int64_t bad_id = samples_.source_id(job.positions[static_cast<size_t>(row)]);
   std::string last;
   for (int64_t attempt = 0; attempt < kReplacementAttempts; ++attempt) {
     const int64_t position =
-        replacement_position(options_.seed, job.batch.epoch, bad_id, attempt, dataset_.size());
-    const int64_t id = dataset_.source_id(position);
+        replacement_position(options_.seed, job.batch.epoch, bad_id, attempt, samples_.size());
+    const int64_t id = samples_.source_id(position);
     try {
-      maker_->make(position, job.key, outs);
+      rows_->make(position, job.key, outs);
       return {row, position, {bad_id, id, bad.kind(), bad.what()}};
     } catch (const BadSample& also_bad) {
       last = also_bad.what();
@@ -257,7 +252,7 @@ Loader::Replacement Loader::replace(const Job& job, int64_t row, const BadSample
   }
   throw DataError(std::string(bad.what()) + "; and " + std::to_string(kReplacementAttempts) +
                   " samples drawn in its place cannot be used either, the last: " + last +
-                  ". Most of " + dataset_.describe() + " seems to be gone or damaged: look there");
+                  ". Most of " + samples_.describe() + " seems to be gone or damaged: look there");
 }
 
 }  // namespace cltrain

@@ -1,9 +1,9 @@
 // Makes this rank's share of every global batch, ahead of the step that wants it.
 //
-// Worker threads share each batch row by row (one row: decode, then all its views, by the set's
-// ViewMaker), so that one batch is ready as early as possible; up to `prefetch` batches are in the
-// making or waiting. The main thread opens them (order, tensors, labels) and workers only read the
-// data set and write plain memory: no torch call is made outside the main thread.
+// Worker threads share each batch row by row (one row: all a RowMaker makes of a sample), so that
+// one batch is ready as early as possible; up to `prefetch` batches are in the making or waiting.
+// The main thread opens them (order, tensors, labels) and workers only read the data set and write
+// plain memory: no torch call is made outside the main thread.
 //
 // The global batch depends on (seed, step, data set, options) alone: not on timing, nor on the
 // number of workers or ranks; micro_batch and ranks only split it (cut_batch in data/sampler.h).
@@ -23,10 +23,11 @@
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "data/options.h"
+#include "data/row_maker.h"
 #include "data/sampler.h"
-#include "data/view_maker.h"
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -45,14 +46,17 @@ struct LoaderOptions {
   int64_t workers = 1;   ///< threads, >= 1 (data.workers = 0 is resolved by the launcher)
   int64_t prefetch = 4;  ///< batches, >= 1
   int rank = 0, world_size = 1;
-  int64_t views = 2;  ///< 1 to 16
+  int64_t views = 2;  ///< of pictures and clips: 1 to 16
 };
 
 class Loader {
  public:
-  /// `dataset` must outlive the loader. Throws std::invalid_argument for options out of range, and
-  /// DataError when the data set gives no batch at all (empty, or too small with drop_last).
-  Loader(const Dataset& dataset, LoaderOptions options, const AugmentOptions& augment);
+  /// `samples` must outlive the loader. Throws std::invalid_argument for options out of range, and
+  /// DataError when the set gives no batch at all (empty, or too small with drop_last).
+  Loader(const SampleSet& samples, LoaderOptions options, std::unique_ptr<const RowMaker> rows);
+  /// Of pictures and clips: their views.
+  Loader(const Dataset& dataset, LoaderOptions options, const AugmentOptions& augment)
+      : Loader(dataset, options, std::make_unique<ViewRows>(dataset, augment, options.views)) {}
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -76,13 +80,13 @@ class Loader {
   struct Replacement;
   std::optional<Replacement> make_row(const Job& job, int64_t row) const;
   Replacement replace(const Job& job, int64_t row, const BadSample& bad,
-                      const std::vector<float*>& outs) const;
+                      const std::vector<std::byte*>& outs) const;
   void patch(Job& job) const;
 
-  const Dataset& dataset_;
+  const SampleSet& samples_;
   const LoaderOptions options_;
   const int64_t steps_per_epoch_;
-  const std::unique_ptr<ViewMaker> maker_;
+  const std::unique_ptr<const RowMaker> rows_;
   int64_t position_ = 0;
   int64_t order_epoch_ = -1;
   std::vector<int64_t> order_;  // of order_epoch_

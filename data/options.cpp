@@ -39,9 +39,11 @@ void check_channels(std::vector<std::string>& found, const std::string& name,
 }  // namespace
 
 void describe(OptionTable& table, DataOptions& options) {
-  std::vector<std::string> names;
-  for (const DataSetRow& row : data_set_table()) names.push_back(row.name);
-  table.add("data.name", options.name, {.doc = "the data set", .choices = names});
+  std::string names;
+  for (const DataSetRow& row : data_set_table()) names += row.name + ", ";
+  table.add("data.name", options.name,
+            {.doc = "the data set: " + names +
+                    "or for a recommender NAME, which is NAME.txt or NAME.inter in data.root"});
   table.add(
       "data.root", options.root,
       {.doc = "folder of the data set; empty: the data set's default folder, where it has one",
@@ -89,6 +91,20 @@ void describe(OptionTable& table, DataOptions& options) {
        .unit = "frames",
        .min = 1,
        .max = 1024});
+  table.add("data.max_length", options.max_length,
+            {.doc = "recommenders: the network sees the last so many items of a user",
+             .unit = "items",
+             .min = 2,
+             .max = 4096});
+  table.add("data.min_rating", options.min_rating,
+            {.doc = "NAME.inter: leave out interactions that are rated lower; 0: none", .min = 0});
+  table.add("data.user_core", options.user_core,
+            {.doc = "recommenders: users with fewer interactions are left out, and again until all "
+                    "that are left have as many",
+             .unit = "interactions",
+             .min = 0});
+  table.add("data.item_core", options.item_core,
+            {.doc = "the same of items", .unit = "interactions", .min = 0});
   table.add("data.eval_clips", options.eval_clips,
             {.doc = "videos: clips of each, evenly spaced, whose features evaluation averages",
              .unit = "clips",

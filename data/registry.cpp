@@ -77,7 +77,8 @@ const DataSetRow& row_of(const DataOptions& options) {
   for (const DataSetRow& row : data_set_table())
     if (row.name == options.name) return row;
   throw DataError("data.name=" + options.name + ": no such data set; allowed: " +
-                  names_of([](const DataSetRow&) { return true; }));
+                  names_of([](const DataSetRow&) { return true; }) +
+                  "; any other name is that of a file of sequences, which only recommenders read");
 }
 
 }  // namespace
@@ -112,7 +113,14 @@ DatasetPair open_datasets(const DataOptions& options) {
   return pair;
 }
 
+DataKind data_kind(const DataOptions& options) {
+  for (const DataSetRow& row : data_set_table())
+    if (row.name == options.name) return row.videos ? DataKind::kClips : DataKind::kImages;
+  return DataKind::kSequences;
+}
+
 ViewShape view_shape(const DataOptions& data, const AugmentOptions& augment) {
+  if (data_kind(data) == DataKind::kSequences) return {};
   if (row_of(data).videos) return clip_shape(clips_of(data), augment);
   return {3, augment.size, augment.size};
 }

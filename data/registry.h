@@ -22,15 +22,21 @@ struct DataSetRow {
 
 const std::vector<DataSetRow>& data_set_table();
 
+/// What the samples of a set are. A name that is not in the table is the stem of a file of sequences
+/// (data/sequences/open_sequences.h).
+enum class DataKind { kImages, kClips, kSequences };
+DataKind data_kind(const DataOptions& options);
+
 struct DatasetPair {
   std::unique_ptr<Dataset> train;
   std::unique_ptr<Dataset> test;  ///< null: evaluation by labels is off, and `note` says why
   std::string note;               ///< for the start-up print; empty when there is nothing to say
 };
 
+/// Throws DataError for a set of sequences, which shows no pictures.
 DatasetPair open_datasets(const DataOptions& options);
 
-/// The extents of one view of the set, without opening it.
+/// The extents of one view of the set, without opening it; empty of sequences.
 ViewShape view_shape(const DataOptions& data, const AugmentOptions& augment);
 
 }  // namespace cltrain

@@ -4,11 +4,17 @@ namespace cltrain {
 
 void describe(OptionTable& table, EvalOptions& options) {
   table.add("eval.enabled", options.enabled,
-            {.doc = "measure kNN accuracy at the end (and every eval.every steps)",
+            {.doc = "measure at the end (and every eval.every steps): kNN accuracy, or ranking for a "
+                    "recommender",
              .safe_to_change = true});
   table.add("eval.every", options.every,
-            {.doc = "steps between kNN evaluations during training; 0: only at the end",
+            {.doc = "steps between evaluations during training; 0: only at the end",
              .unit = "steps",
+             .min = 0,
+             .safe_to_change = true});
+  table.add("eval.every_epochs", options.every_epochs,
+            {.doc = "the same in epochs",
+             .unit = "epochs",
              .min = 0,
              .safe_to_change = true});
   table.add("eval.knn_k", options.knn_k,
@@ -22,9 +28,29 @@ void describe(OptionTable& table, EvalOptions& options) {
             {.doc = "before training, measure raw pixels and the untrained encoder too",
              .safe_to_change = true});
   table.add("eval.batch", options.batch,
-            {.doc = "pictures, or clips of videos, a rank embeds at once",
+            {.doc = "pictures, clips of videos, or users a rank embeds at once",
              .unit = "samples",
              .min = 1,
+             .safe_to_change = true});
+  table.add("eval.history", options.history,
+            {.doc = "recommenders: what a user has seen scores 0 as in SRMA's code, is excluded, or "
+                    "is kept as a candidate like others",
+             .choices = {"zero", "exclude", "keep"},
+             .safe_to_change = true});
+  table.add("eval.candidates", options.candidates,
+            {.doc = "recommenders: rank among the items, or among all ids, padding and the reserved "
+                    "one included, as SRMA's code does",
+             .choices = {"all_ids", "items"},
+             .safe_to_change = true});
+  table.add("eval.sampled", options.sampled,
+            {.doc = "recommenders: rank among so many drawn items alone, which flatters: such "
+                    "figures are labelled and compare with nothing else; 0: among all",
+             .unit = "items",
+             .min = 0,
+             .safe_to_change = true});
+  table.add("eval.sampled_by", options.sampled_by,
+            {.doc = "how these are drawn: all alike, or by how often they occur in training",
+             .choices = {"uniform", "popularity"},
              .safe_to_change = true});
   describe(table, options.probe);
 }

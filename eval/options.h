@@ -23,10 +23,15 @@ struct ProbeOptions {
 struct EvalOptions {
   bool enabled = true;
   int64_t every = 0;
+  int64_t every_epochs = 0;
   int64_t knn_k = 200;
   double knn_temperature = 0.1;
   bool baselines = false;
   int64_t batch = 256;
+  std::string history = "zero";
+  std::string candidates = "all_ids";
+  int64_t sampled = 0;
+  std::string sampled_by = "uniform";
   ProbeOptions probe;
 };
 

@@ -1,6 +1,7 @@
 #include "launcher/opened_run.h"
 
 #include "configs/mistakes.h"
+#include "data/sequences/open_sequences.h"
 #include "launcher/build_info.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
@@ -40,6 +41,13 @@ std::string run_name(const std::string& run) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+/// The same tensors under names that begin with `prefix`.
+std::vector<NamedTensor> below(const std::string& prefix, const std::vector<NamedTensor>& tensors) {
+  std::vector<NamedTensor> renamed;
+  for (const auto& [name, tensor] : tensors) renamed.emplace_back(prefix + name, tensor);
+  return renamed;
+}
+
 /// Loads the model's part of the newest checkpoint on rank 0 and spreads it.
 void load_checkpoint(OpenedRun& run) {
   const CheckpointStore store(run.folder / "checkpoints", 1, [](const std::string& text) {
@@ -55,13 +63,17 @@ void load_checkpoint(OpenedRun& run) {
                             " has no checkpoint yet; wait for its first (checkpoint.every), or use "
                             "--config for an untrained encoder");
     whole = room_for_state(state);
-    store.load(*found, whole, "model.");
+    if (run.options().train.train.patience > 0)
+      store.load(*found, below("best.", whole), "best.model.");
+    else
+      store.load(*found, whole, "model.");
     step.fill_(found->counters.at("step"));
   }
   run.communicators.control->broadcast(step);
   spread_state(state, whole, run.communicators);
   run.step = step.item<int64_t>();
-  run.weights = "checkpoint of step " + std::to_string(run.step);
+  run.weights = std::string(run.options().train.train.patience > 0 ? "best weights in the " : "") +
+                "checkpoint of step " + std::to_string(run.step);
 }
 
 /// What training starts from: keyed random weights, or those of model.init_from.
@@ -106,11 +118,17 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   rank = run->world.rank;
   set_numerics(options.train.run);
   run->communicators = open_communicators(run->world);
-  run->data = open_datasets(options.data);
+  InputShape input = input_shape(options);
+  if (data_kind(options.data) == DataKind::kSequences) {
+    run->sequences = open_sequences(options.data);
+    input.sequences = run->sequences.get();
+  } else {
+    run->data = open_datasets(options.data);
+  }
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
   run->method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
-                            *run->communicators.loss, input_shape(options));
+                            *run->communicators.loss, input);
   move_to(*run->method, run->world.device, run->type);
   if (!trained) {
     load_first_weights(*run);
@@ -124,6 +142,13 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   }
   run->method->eval();
   return run;
+}
+
+void require_pictures(const Options& options, const std::string& command) {
+  if (data_kind(options.data) != DataKind::kSequences) return;
+  throw ConfigError("cltrain " + command + " works on pictures and clips, and method.name=" +
+                    options.method.name + " trains on sequences of items; cltrain eval, export and "
+                    "recommend take such runs");
 }
 
 void close_run(std::unique_ptr<OpenedRun> run) {

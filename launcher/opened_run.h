@@ -5,6 +5,7 @@
 
 #include "configs/config.h"
 #include "data/registry.h"
+#include "data/sequences/sequence_rows.h"
 #include "dist/communicator.h"
 #include "dist/world.h"
 #include "eval/features.h"
@@ -38,7 +39,8 @@ struct OpenedRun {
   std::unique_ptr<RunOptionsRead> read;
   World world;
   Communicators communicators;
-  DatasetPair data;
+  DatasetPair data;                        ///< pictures or clips; of a recommender empty
+  std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
   std::shared_ptr<Method> method;
   at::ScalarType type = at::kFloat;
   int64_t workers = 1;           ///< decoding threads
@@ -55,6 +57,10 @@ struct OpenedRun {
 std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
                                     const std::vector<std::string>& overrides, int& rank,
                                     bool trained = true);
+/// For commands that work on pictures and clips: ConfigError where the run is a recommender's. `command`:
+/// "embed".
+void require_pictures(const Options& options, const std::string& command);
+
 /// Leaves the ranks: the communicators go before MPI does.
 void close_run(std::unique_ptr<OpenedRun> run);
 

@@ -20,21 +20,50 @@ DescribedOptions::DescribedOptions(const std::string& run) {
 
 InputShape input_shape(const Options& options) {
   const ViewShape view = view_shape(options.data, options.augment);
+  if (view.empty()) return {.length = options.data.max_length};
   return {.size = view.back(), .frames = view.size() == 4 ? view[1] : 0};
 }
 
 namespace {
 
-// Images for a method of images, clips for one of clips.
+/// What a method is fed with, as data are and for people.
+struct Feed {
+  InputKind method;
+  DataKind data;
+  const char* text;
+  const char* advice;
+};
+constexpr Feed kFeeds[] = {
+    {InputKind::kImages, DataKind::kImages, "images", "set data.name to a set of images"},
+    {InputKind::kClips, DataKind::kClips, "clips of video",
+     "set data.name=video_folder and data.root=FOLDER"},
+    {InputKind::kSequences, DataKind::kSequences, "sequences of items",
+     "set data.name=NAME for NAME.txt or NAME.inter in data.root"},
+};
+
+std::string names_of_data_sets() {
+  std::string names;
+  for (const DataSetRow& row : data_set_table()) names += (names.empty() ? "" : ", ") + row.name;
+  return names;
+}
+
+// Images for a method of images, and so on.
 void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
-  const bool videos = input_shape(options).frames > 0;
-  for (const RegistryLine& method : method_table())
-    if (method.name == options.method.name && (method.input == InputKind::kClips) != videos)
-      found.push_back("data.name=" + options.data.name + " gives " +
-                      (videos ? "clips of video" : "images") + ", and method.name=" + method.name +
-                      " trains on " + (videos ? "images" : "clips of video") +
-                      (videos ? "; choose a data set of images, or method.name=videomoco"
-                              : "; set data.name=video_folder and data.root=FOLDER"));
+  const DataKind given = data_kind(options.data);
+  for (const RegistryLine& method : method_table()) {
+    if (method.name != options.method.name) continue;
+    for (const Feed& wanted : kFeeds) {
+      if (wanted.method != method.input || wanted.data == given) continue;
+      std::string what = "data.name=" + options.data.name;
+      for (const Feed& feed : kFeeds)
+        if (feed.data == given) what += std::string(" gives ") + feed.text;
+      if (given == DataKind::kSequences)
+        what = "data.name=" + options.data.name + ": no such data set of images or videos (" +
+               names_of_data_sets() + ")";
+      found.push_back(what + ", and method.name=" + method.name + " trains on " + wanted.text +
+                      "; " + wanted.advice);
+    }
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "data/loader.h"
 #include "data/registry.h"
+#include "data/sequences/open_sequences.h"
 #include "dist/communicator.h"
 #include "dist/exit_codes.h"
 #include "launcher/build_info.h"
@@ -14,7 +15,10 @@
 #include "monitoring/prometheus.h"
 #include "monitoring/tensorboard.h"
 #include "train/bad_samples.h"
+#include "train/borrowed.h"
 #include "train/dtype.h"
+#include "train/knn_evaluation.h"
+#include "train/ranking_evaluation.h"
 #include "train/run_directory.h"
 #include "train/summary.h"
 #include "train/trainer.h"
@@ -85,10 +89,58 @@ std::string initial_weights_text(const std::string& file, const InitialWeights& 
   return text + "\n";
 }
 
-/// The steps of a run that rank 0 found finished, on every rank; -1 where it is not.
-int64_t finished_at(const World& world, const Communicator& control,
-                    const std::filesystem::path& dir) {
-  return control.all_gather_count(world.rank == 0 ? finished_steps(dir).value_or(-1) : -1).front();
+/// The steps of a run that rank 0 found finished, on every rank; -1 where it is not. And whether it
+/// ended before its number of steps.
+std::pair<int64_t, bool> finished_at(const World& world, const Communicator& control,
+                                     const std::filesystem::path& dir) {
+  const auto of_rank_0 = [&](int64_t value) {
+    return control.all_gather_count(world.rank == 0 ? value : -1).front();
+  };
+  const int64_t steps = of_rank_0(world.rank == 0 ? finished_steps(dir).value_or(-1) : -1);
+  return {steps, of_rank_0(world.rank == 0 && stopped_early(dir) ? 1 : 0) == 1};
+}
+
+/// What a run trains on and is measured with: pictures and clips, or sequences.
+struct RunData {
+  DatasetPair seen;                        ///< of a recommender empty
+  std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
+
+  const SampleSet& samples() const {
+    if (sequences) return *sequences;
+    return *seen.train;
+  }
+};
+
+RunData open_data(const DataOptions& options) {
+  if (data_kind(options) == DataKind::kSequences) return {{}, open_sequences(options)};
+  return {open_datasets(options), nullptr};
+}
+
+std::unique_ptr<const RowMaker> rows_of(const RunData& data, const Options& options) {
+  if (data.sequences)
+    return std::make_unique<SequenceRows>(*data.sequences, options.data.max_length);
+  return std::make_unique<ViewRows>(*data.seen.train, options.augment, /*views=*/2);
+}
+
+std::unique_ptr<Evaluation> evaluation_of(const RunData& data, const Options& options,
+                                          const World& world, const Communicators& communicators) {
+  if (data.sequences)
+    return std::make_unique<RankingEvaluation>(RankingEvaluationParts{
+        world, communicators, options.eval, data.sequences->interactions(),
+        options.data.max_length, static_cast<uint64_t>(options.train.run.seed)});
+  return std::make_unique<KnnEvaluation>(
+      KnnEvaluationParts{world, communicators, options.eval, data.seen, options.augment,
+                         scalar_type_of(options.train.run), loader_workers(options, world)});
+}
+
+/// Networks that the method takes over from elsewhere, into a run that begins.
+void load_borrowed(Method& method, const OptionTable& table, const World& world) {
+  for (const BorrowedNetwork& network : method.borrowed()) {
+    const std::filesystem::path file = weights_file_of(network, table);
+    const InitialWeights weights = load_initial_weights(*network.module, file);
+    if (world.rank == 0)
+      say("  " + network.option + "  " + file.string() + ", SHA-256 " + weights.sha256 + "\n");
+  }
 }
 
 }  // namespace
@@ -98,17 +150,20 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   set_numerics(options.train.run);
   const Communicators communicators = open_communicators(world);
   const std::filesystem::path dir = options.train.run.dir;
-  const DatasetPair data = open_datasets(options.data);
+  const RunData data = open_data(options.data);
+  const SampleSet& samples = data.samples();
   std::unique_ptr<RunDirectory> run;
   if (world.rank == 0) run = std::make_unique<RunDirectory>(dir, table);
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
-  const auto method = make_method(options.method, seed, *communicators.loss, input_shape(options));
+  InputShape input = input_shape(options);
+  input.sequences = data.sequences.get();
+  const auto method = make_method(options.method, seed, *communicators.loss, input);
   move_to(*method, world.device, type);
 
   const int64_t workers = loader_workers(options, world);
-  Loader loader(*data.train,
+  Loader loader(samples,
                 {.seed = seed,
                  .global_batch = options.train.train.global_batch,
                  .micro_batch = options.train.train.micro_batch,
@@ -117,25 +172,26 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
                  .prefetch = options.data.prefetch,
                  .rank = world.rank,
                  .world_size = world.size},
-                options.augment);
-  Evaluation evaluation({world, communicators, options.eval, data, options.augment, type, workers});
+                rows_of(data, options));
+  const auto evaluation = evaluation_of(data, options, world, communicators);
   const CheckpointStore checkpoints(dir / "checkpoints", options.train.checkpoint.keep,
                                     [](const std::string& text) { say(text + "\n"); });
-  BadSamples bad_samples(dir, *communicators.control, data.train->size(),
+  BadSamples bad_samples(dir, *communicators.control, samples.size(),
                          options.data.max_bad_ratio);
   Sinks sinks;
   Trainer trainer({world, communicators, options.train, options.metrics, *method, loader,
-                   bad_samples, evaluation, checkpoints, data.train->size(), dir,
+                   bad_samples, *evaluation, checkpoints, samples.size(), dir,
                    options.method.name, config.stem, sinks, environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
-    say(start_up_text(options, world, data, *method, loader.steps_per_epoch(), total));
+    say(start_up_text(options, world, samples, data.seen.note, *method, loader.steps_per_epoch(), total));
     for (const std::string& note : run->notes()) say("  note         " + note + "\n");
   }
-  if (const int64_t finished = finished_at(world, *communicators.control, dir); finished >= total) {
+  const auto [finished, early] = finished_at(world, *communicators.control, dir);
+  if (finished >= total || early) {
     if (world.rank == 0)
-      say("this run is finished (" + std::to_string(finished) +
-          " steps); for more, raise train.epochs or train.steps, or set another run.dir\n" +
+      say("this run is finished (" + std::to_string(finished) + " steps" +
+          (early ? ", ended by train.patience" : "") + "); for more, raise train.epochs or train.steps, or set another run.dir\n" +
           results_table(dir));
     return kDone;
   }
@@ -144,6 +200,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
     const InitialWeights weights = load_initial_weights(*method, options.method.model.init_from);
     if (world.rank == 0) say(initial_weights_text(options.method.model.init_from, weights));
   }
+  if (resumed.step == 0) load_borrowed(*method, table, world);
   if (world.rank == 0) {
     const int64_t restarts = run->begin_session(world.size, world.host, commit(), resumed.step);
     open_sinks(sinks, options, world,

@@ -43,7 +43,7 @@ std::string chunks_text(const Options& options, int ranks, int64_t batch) {
 
 }  // namespace
 
-std::string start_up_text(const Options& options, const World& world, const DatasetPair& data,
+std::string start_up_text(const Options& options, const World& world, const SampleSet& samples, const std::string& data_note,
                           const Method& method, int64_t steps_per_epoch, int64_t total_steps) {
   int64_t parameters = 0;
   for (const at::Tensor& parameter : method.parameters()) parameters += parameter.numel();
@@ -54,8 +54,8 @@ std::string start_up_text(const Options& options, const World& world, const Data
        << "), device " << world.device.str() << ", " << at::get_num_threads()
        << " thread(s) a rank, " << simd_path() << " kernels\n";
   if (!world.device_note.empty()) text << "  device       " << world.device_note << "\n";
-  text << "  data         " << data.train->describe() << "\n";
-  if (!data.note.empty()) text << "               " << data.note << "\n";
+  text << "  data         " << samples.describe() << "\n";
+  if (!data_note.empty()) text << "               " << data_note << "\n";
   text << "  method       " << options.method.name << ", " << options.method.model.name << " x "
        << options.method.model.width << ", " << options.method.model.norm << " norm, "
        << grouped(parameters) << " parameters, " << options.train.run.dtype
@@ -64,7 +64,7 @@ std::string start_up_text(const Options& options, const World& world, const Data
                : " with " + options.train.run.autocast + " autocast")
        << (options.train.run.tf32 ? ", TF32 on" : ", TF32 off") << "\n"
        << "  batch        " << grouped(train.global_batch) << " samples over all ranks, "
-       << grouped(method.negatives_per_anchor(std::min(train.global_batch, data.train->size())))
+       << grouped(method.negatives_per_anchor(std::min(train.global_batch, samples.size())))
        << " negatives an anchor\n"
        << (options.method.loss.cuda_kernels
                ? std::string("  loss         loss.cuda_kernels=true: unverified: no GPU has run "
@@ -73,7 +73,7 @@ std::string start_up_text(const Options& options, const World& world, const Data
                           ? "the fused ones are built in\n"
                           : "built without CUTLASS, so without the fused ones\n")
                : "")
-       << chunks_text(options, world.size, std::min(train.global_batch, data.train->size()))
+       << chunks_text(options, world.size, std::min(train.global_batch, samples.size()))
        << "  length       " << grouped(total_steps) << " steps, " << grouped(steps_per_epoch)
        << " an epoch\n"
        << "  run          " << options.train.run.dir << "\n";

@@ -51,7 +51,8 @@ struct StepContext {
   /// Tells the clock which part of the step begins: "forward" until the contrast says "gather" and
   /// "loss".
   std::function<void(const char*)> enter = [](const char*) {};
-  int64_t total_steps = 0;  ///< of the whole run, for schedules
+  int64_t total_steps = 0;     ///< of the whole run, for schedules
+  bool last_of_epoch = false;  ///< the next step begins an epoch
 
   /// Rows on all ranks.
   int64_t global_rows() const { return std::accumulate(rows.begin(), rows.end(), int64_t{0}); }
@@ -65,6 +66,14 @@ struct LossShare {
   /// Embeddings of this rank's rows by view, [b, D] each, of unit length, without graph: for the
   /// measures of health (train/health.h). Empty where a method has no two views of a row.
   std::vector<at::Tensor> embeddings;
+};
+
+/// A module of a method with weights that were trained elsewhere; it is not trained here.
+struct BorrowedNetwork {
+  std::string option;  ///< that names it: "srma.complement"
+  std::string from;    ///< its value: a run's folder, or a file of weights
+  torch::nn::Module* module;
+  std::vector<std::string> alike;  ///< options that the run it comes from must have in common
 };
 
 class Method : public torch::nn::Module {
@@ -90,8 +99,10 @@ class Method : public torch::nn::Module {
   /// After weights were put into the module "encoder" from a file: networks that are copies of it
   /// become so again.
   virtual void weights_replaced() {}
-  /// images [N, 3, H, W], or clips [N, 3, T, H, W] -> features [N, F] for evaluation; call in
-  /// evaluation mode, without graph.
+  /// Filled once, where a run begins; checkpoints hold them with the rest.
+  virtual std::vector<BorrowedNetwork> borrowed() { return {}; }
+  /// images [N, 3, H, W], or clips [N, 3, T, H, W], or windows of items [N, L] int64 ->
+  /// features [N, F] for evaluation; call in evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
   /// What the loss of a step will need with loss.* as `settings` says: for `cltrain plan`.
   virtual LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const = 0;

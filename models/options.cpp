@@ -67,6 +67,96 @@ void describe_videomoco(OptionTable& table, VideoMocoOptions& video) {
               "too, as the authors' code has it; false: the generator first, by its own loss"});
 }
 
+const std::vector<std::string> kHistoryOps{"crop",       "mask",   "reorder",
+                                           "substitute", "insert", "identity"};
+
+/// `name`: of the method, which is the section.
+void describe_contrast(OptionTable& table, const std::string& name, HistoryContrastOptions& chosen,
+                       bool similar) {
+  table.add(name + ".contrast_weight", chosen.weight,
+            {.doc = "weight of the contrast beside the loss of the next items", .min = 0});
+  table.add(name + ".temperature", chosen.temperature,
+            {.doc = "NT-Xent temperature", .min = 0, .above_min = true});
+  table.add(name + ".contrast", chosen.vector,
+            {.doc = "what of a view is compared: flat = the outputs of all slots as one vector, "
+                    "padding included, last = that of the last slot, mean = that of the items",
+             .choices = {"flat", "last", "mean"}});
+  table.add(name + ".normalize", chosen.normalize,
+            {.doc = "compare by cosine; false: by dot product"});
+  table.add(name + ".augment", chosen.augment,
+            {.doc = "what a view is made by: each draws one of these",
+             .choices = similar ? kHistoryOps
+                                : std::vector<std::string>{"crop", "mask", "reorder", "identity"}});
+  table.add(name + ".crop", chosen.crop,
+            {.doc = "crop: share of a history that is kept, in one piece", .min = 0, .max = 1});
+  table.add(name + ".mask", chosen.mask,
+            {.doc = "mask: share of a history that is hidden", .min = 0, .max = 1});
+  table.add(name + ".reorder", chosen.reorder,
+            {.doc = "reorder: share of a history that is shuffled, in one piece",
+             .min = 0,
+             .max = 1});
+}
+
+void describe_srma(OptionTable& table, SrmaOptions& srma) {
+  describe_contrast(table, "srma", srma.contrast, false);
+  table.add("srma.neuron_masking", srma.neuron_masking,
+            {.doc = "model augmentation: views pass with dropout (model.dropout, "
+                    "model.attention_dropout)"});
+  table.add("srma.layers", srma.layers,
+            {.doc = "layers behind the encoder, of which views lose some", .min = 0, .max = 64});
+  table.add("srma.drop_layers", srma.drop_layers,
+            {.doc = "model augmentation: so many of srma.layers are left out of a step; 0: none",
+             .min = 0,
+             .max = 64});
+  table.add("srma.keep_below", srma.keep_below,
+            {.doc = "instead of srma.drop_layers: each layer stays where its draw in [0, 1) is "
+                    "below this; -1: off",
+             .min = -1,
+             .max = 1});
+  table.add("srma.layer_kind", srma.layer_kind,
+            {.doc = "what they are: single = one linear layer, inter = a feed-forward block, sasrec "
+                    "= a whole transformer layer",
+             .choices = {"single", "inter", "sasrec"}});
+  table.add("srma.layer_draw", srma.layer_draw,
+            {.doc = "which layers are left out: drawn once a step, or for each view",
+             .choices = {"shared", "per_view"}});
+  table.add("srma.layers_in_training", srma.layers_in_training,
+            {.doc = "the loss of the next items passes srma.layers too, some left out, as in "
+                    "evaluation, which passes all; false: it trains the encoder before them"});
+  table.add("srma.complement", srma.complement,
+            {.doc = "model augmentation: an encoder trained before, whose output is a further "
+                    "positive of each view: a run's folder or a .safetensors file; empty: none"});
+  table.add("srma.complement_weight", srma.complement_weight,
+            {.doc = "weight of the contrast with it", .min = 0});
+  table.add("srma.complement_dropout", srma.complement_dropout,
+            {.doc = "it runs with dropout, as the authors' code has it"});
+}
+
+void describe_coserec(OptionTable& table, CoserecOptions& coserec) {
+  describe_contrast(table, "coserec", coserec.contrast, true);
+  table.add("coserec.substitute", coserec.substitute,
+            {.doc = "substitute: share of a history that similar items replace, at least one item",
+             .min = 0,
+             .max = 1});
+  table.add("coserec.insert", coserec.insert,
+            {.doc = "insert: share of a history before which a similar item comes, at least one",
+             .min = 0,
+             .max = 1});
+  table.add("coserec.short_up_to", coserec.short_up_to,
+            {.doc = "histories of up to so many items draw from coserec.short_augment", .min = 0});
+  table.add("coserec.short_augment", coserec.short_augment,
+            {.doc = "as coserec.augment, for short histories", .choices = kHistoryOps});
+  table.add("coserec.similarity", coserec.similarity,
+            {.doc = "of items, from training histories: itemcf and itemcf_iuf count common users, "
+                    "item2vec common neighbourhoods, random draws",
+             .choices = {"itemcf", "itemcf_iuf", "item2vec", "random"}});
+  table.add("coserec.online_from", coserec.online_from,
+            {.doc = "from this epoch on similarity of the learned items counts as well, whichever is "
+                    "larger; 0: never",
+             .unit = "epochs",
+             .min = 0});
+}
+
 /// Sections of the table that only some methods read.
 struct Section {
   std::string prefix;
@@ -82,6 +172,9 @@ const std::vector<Section>& sections() {
        "moco_v3 has no queue, and its momentum is moco_v3.momentum"},
       {"moco_v3.", {"moco_v3"}, ""},
       {"videomoco.", {"videomoco"}, ""},
+      {"srma.", {"srma"}, ""},
+      {"cl4srec.", {"cl4srec"}, ""},
+      {"coserec.", {"coserec"}, ""},
   };
   return all;
 }
@@ -166,6 +259,22 @@ void describe(OptionTable& table, MethodOptions& options) {
               "many small devices would; a multiple of the ranks",
        .min = 1,
        .max = 4096});
+  table.add("model.layers", model.layers,
+            {.doc = "item_transformer: layers", .min = 0, .max = 256});
+  table.add("model.heads", model.heads,
+            {.doc = "item_transformer: attention heads; they share model.hidden",
+             .min = 1,
+             .max = 256});
+  table.add("model.hidden", model.hidden,
+            {.doc = "item_transformer: width of an item", .unit = "channels", .min = 1});
+  table.add("model.dropout", model.dropout,
+            {.doc = "item_transformer: share of hidden values that training drops",
+             .min = 0,
+             .max = 0.999});
+  table.add("model.attention_dropout", model.attention_dropout,
+            {.doc = "item_transformer: share of attention weights that training drops",
+             .min = 0,
+             .max = 0.999});
   table.add("model.head_layers", model.head_layers,
             {.doc = "layers of the projection head; 0 takes the method's own number (simclr 2, "
                     "SimCLR v2's 3 by hand; moco_v1 1, moco_v2 2, moco_v3 2, with a ViT 3)",
@@ -194,6 +303,9 @@ void describe(OptionTable& table, MethodOptions& options) {
              .safe_to_change = true});
   describe_moco(table, options);
   describe_videomoco(table, options.videomoco);
+  describe_srma(table, options.srma);
+  describe_contrast(table, "cl4srec", options.cl4srec.contrast, false);
+  describe_coserec(table, options.coserec);
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
              .min = 0,
@@ -228,6 +340,16 @@ std::vector<std::string> problems(const MethodOptions& options, int ranks) {
   if (options.name == "moco_v1" || options.name == "moco_v2")
     check_queue("moco.queue", options.moco.queue);
   if (options.name == "videomoco") check_queue("videomoco.queue", options.videomoco.queue);
+  const ModelOptions& model = options.model;
+  if (model.hidden % model.heads != 0)
+    found.push_back("model.hidden=" + std::to_string(model.hidden) +
+                    " cannot be shared by model.heads=" + std::to_string(model.heads) +
+                    " alike; take a multiple");
+  const SrmaOptions& srma = options.srma;
+  if (srma.keep_below < 0 && srma.drop_layers > srma.layers)
+    found.push_back("srma.drop_layers=" + std::to_string(srma.drop_layers) +
+                    " is more than srma.layers=" + std::to_string(srma.layers) +
+                    " has; set it to at most that, or to 0 for none");
   if (options.name == "moco_v3" && options.loss.exchange == "balanced")
     found.push_back(
         "loss.exchange=balanced shares out pairs of equals, and moco_v3 compares "

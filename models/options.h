@@ -23,13 +23,21 @@ struct ModelOptions {
   int64_t head_layers = 0;
   int64_t head_hidden = 0;
   int64_t head_out = 128;
+  // Of item_transformer.
+  int64_t layers = 2, heads = 2, hidden = 64;
+  double dropout = 0.5, attention_dropout = 0.1;
 };
+
+class SequenceSet;
 
 /// What the encoder of a run is fed with, as far as its weights depend on it. 0 is unknown: an
 /// encoder that has to know it refuses.
 struct InputShape {
   int64_t size = 0;    ///< side of images and frames, pixels
   int64_t frames = 0;  ///< of a clip
+  int64_t length = 0;  ///< of a sequence of items: the last ones that the network sees
+  /// Of recommenders: the users that are trained on, with all items; outlives the method.
+  const SequenceSet* sequences = nullptr;
 };
 
 struct SimclrOptions {
@@ -66,6 +74,42 @@ struct VideoMocoOptions {
   bool joint = false;
 };
 
+/// How srma, cl4srec and coserec make two views of a history, and contrast them.
+struct HistoryContrastOptions {
+  double weight = 0.1;
+  double temperature = 1.0;
+  std::string vector = "flat";
+  bool normalize = false;
+  std::vector<std::string> augment = {"crop", "mask", "reorder"};
+  double crop = 0.2, mask = 0.7, reorder = 0.2;
+};
+
+struct SrmaOptions {
+  HistoryContrastOptions contrast;
+  bool neuron_masking = true;
+  int64_t layers = 3, drop_layers = 1;
+  double keep_below = -1;
+  std::string layer_kind = "single", layer_draw = "shared";
+  bool layers_in_training = false;
+  std::string complement = "";
+  double complement_weight = 0.1;
+  bool complement_dropout = false;
+};
+
+struct Cl4srecOptions {
+  HistoryContrastOptions contrast{.vector = "last"};
+};
+
+struct CoserecOptions {
+  HistoryContrastOptions contrast{
+      .augment = {"insert", "crop", "mask", "reorder", "substitute"}};
+  double substitute = 0.1, insert = 0.4;
+  int64_t short_up_to = 4;
+  std::vector<std::string> short_augment = {"substitute", "insert", "mask"};
+  std::string similarity = "itemcf_iuf";
+  int64_t online_from = 160;
+};
+
 /// How the contrast over all ranks is computed; its value does not depend on it beyond rounding.
 struct LossOptions {
   std::string exchange = "gather";
@@ -81,6 +125,9 @@ struct MethodOptions {
   MocoOptions moco;
   MocoV3Options moco_v3;
   VideoMocoOptions videomoco;
+  SrmaOptions srma;
+  Cl4srecOptions cl4srec;
+  CoserecOptions coserec;
 };
 
 void describe(OptionTable& table, MethodOptions& options);

@@ -1,8 +1,12 @@
 #include "models/registry.h"
 
+#include "data/sequences/sequence_rows.h"
+#include "models/methods/coserec.h"
+#include "models/methods/history_contrast.h"
 #include "models/methods/moco.h"
 #include "models/methods/moco_v3.h"
 #include "models/methods/simclr.h"
+#include "models/methods/srma.h"
 #include "models/methods/videomoco.h"
 #include "models/nets/resnet.h"
 #include "models/nets/small_conv.h"
@@ -91,6 +95,19 @@ const std::vector<MethodLine> kMethods{
     {{"videomoco", "MoCo on clips; a generator drops frames, keys fade (arXiv 2103.05905)",
       InputKind::kClips},
      [](const MethodParts& parts) { return std::make_shared<VideoMoco>(parts); }},
+    {{"sasrec", "a transformer says which item comes next (arXiv 1808.09781)",
+      InputKind::kSequences},
+     [](const MethodParts& parts) { return std::make_shared<SequenceRecommender>(parts); }},
+    {{"cl4srec", "SASRec, and two augmented views of a history attract (arXiv 2010.14395)",
+      InputKind::kSequences},
+     [](const MethodParts& parts) {
+       return std::make_shared<HistoryContrast>(parts, parts.options.cl4srec.contrast);
+     }},
+    {{"coserec", "CL4SRec with similar items put in (arXiv 2108.06479)", InputKind::kSequences},
+     [](const MethodParts& parts) { return std::make_shared<Coserec>(parts); }},
+    {{"srma", "CL4SRec whose views pass different networks (arXiv 2203.15508)",
+      InputKind::kSequences},
+     [](const MethodParts& parts) { return std::make_shared<Srma>(parts); }},
 };
 
 const std::vector<ModelLine> kModels{
@@ -106,10 +123,16 @@ const std::vector<ModelLine> kModels{
     vision_transformer("vit_small", 384),
     vision_transformer("vit_base", 768),
     video_resnet("r3d18", "R3D-18 for clips, with torchvision's parameter names", false),
+    {{"item_transformer", "SASRec's transformer, with the parameter names of S3-Rec and SRMA",
+      InputKind::kSequences},
+     [](const EncoderParts&) -> std::shared_ptr<Encoder> {
+       TORCH_CHECK(false, "item_transformer is made by the recommenders themselves");
+     }},
     video_resnet("r2plus1d18", "R(2+1)D-18 for clips, with torchvision's parameter names", true),
 };
 
 const char* text_of(InputKind kind) {
+  if (kind == InputKind::kSequences) return "sequences of items";
   return kind == InputKind::kImages ? "images" : "clips of video";
 }
 

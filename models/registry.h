@@ -13,7 +13,7 @@
 namespace cltrain {
 
 /// What methods train on and encoders take.
-enum class InputKind { kImages, kClips };
+enum class InputKind { kImages, kClips, kSequences };
 
 struct RegistryLine {
   std::string name, description;

@@ -31,6 +31,7 @@ enum class Purpose : uint64_t {
   kShuffle = 7,         ///< when = step: rows between ranks, for batch norm
   kQueue = 8,           ///< when = 0, sample id = slot: keys of a queue at the start
   kLayerDrop = 9,       ///< when = step, view = the view whose layers are drawn (0 where shared)
+  kSampledRanking = 10,  ///< when = 0: negatives of a sampled ranking
 };
 
 struct PhiloxKey {

@@ -1,46 +1,44 @@
-// Evaluation during and after training: kNN accuracy of the encoder's features on the test set,
-// and, where asked for, of raw pixels and of the untrained encoder. Collective; every sample is
-// embedded and counted once. Changes no training state: the caller puts the method into evaluation
-// mode.
+// Evaluation during and after training: what the trainer calls, whatever is measured. One kind for
+// pictures and clips (train/knn_evaluation.h), one for recommenders (train/ranking_evaluation.h).
+//
+// Collective: every rank holds one and makes the same calls, and gets the same records. Changes no
+// training state: the caller puts the method into evaluation mode.
 #pragma once
 
-#include "data/registry.h"
-#include "dist/communicator.h"
-#include "eval/features.h"
 #include "eval/options.h"
 #include "models/method.h"
 #include "monitoring/sink.h"
 
-#include <string>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace cltrain {
 
-struct EvaluationParts {
-  const World& world;
-  const Communicators& communicators;
-  const EvalOptions& options;
-  const DatasetPair& data;  ///< no labels or no test set: nothing is measured
-  const AugmentOptions& views;
-  at::ScalarType type;  ///< of the encoder's weights
-  int64_t workers;      ///< decoding threads
-};
-
 class Evaluation {
  public:
-  explicit Evaluation(EvaluationParts parts) : parts_(parts) {}
+  /// kStart: before the first step; kEnd: of the weights the run ends with.
+  enum class When { kStart, kDuring, kEnd };
 
-  /// Whether labels and a test set are there, and eval.enabled.
-  bool possible() const;
-  /// Whether eval.every asks for a measurement after `step` steps.
-  bool due(int64_t step) const;
-  /// At step 0 the baselines (if eval.baselines), later the encoder ("knn"); empty where nothing
-  /// can be measured. The same records on every rank.
-  std::vector<EvaluationRecord> measure(Method& method, int64_t step, bool final);
+  explicit Evaluation(const EvalOptions& options) : options_(options) {}
+  virtual ~Evaluation() = default;
 
- private:
-  EvaluationRecord knn(const std::string& probe, const Embed& embed, int64_t step) const;
-  EvaluationParts parts_;
+  /// Whether the data allow it, and eval.enabled.
+  virtual bool possible() const = 0;
+  /// Whether eval.every or eval.every_epochs asks for a measurement after `step` steps.
+  bool due(int64_t step, int64_t steps_per_epoch) const {
+    return (options_.every > 0 && step % options_.every == 0) ||
+           (options_.every_epochs > 0 && step % (options_.every_epochs * steps_per_epoch) == 0);
+  }
+  /// At the start the baselines (if eval.baselines), later the method; empty where nothing can be
+  /// measured.
+  virtual std::vector<EvaluationRecord> measure(Method& method, int64_t step, When when) = 0;
+  /// The one figure that says which weights are better, the larger the better; none where the
+  /// records do not hold it.
+  virtual std::optional<double> merit(const std::vector<EvaluationRecord>& records) const = 0;
+
+ protected:
+  const EvalOptions& options_;
 };
 
 }  // namespace cltrain

@@ -23,6 +23,7 @@ struct LengthOptions {
   int64_t global_batch = 256;
   int64_t micro_batch = 0;
   int64_t max_skipped_steps = 0;
+  int64_t patience = 0;
 };
 
 struct OptimOptions {

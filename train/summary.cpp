@@ -19,7 +19,7 @@ namespace cltrain {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // files show values in the order they were put
 
 std::vector<json> lines_of(const fs::path& path) {
   std::vector<json> lines;
@@ -93,6 +93,10 @@ void write_summary_file(const fs::path& run_dir, const Summary& summary) {
                {"samples_per_second", number(summary.samples_per_second)},
                {"peak_rss_bytes", summary.peak_rss_bytes},
                {"state_sha256", summary.state_sha256}};
+  if (summary.best_step >= 0) {
+    text["best_step"] = summary.best_step;
+    text["stopped_early"] = summary.stopped_early;
+  }
   const SummaryLock lock(run_dir);
   const json before = read_summary(run_dir / "summary.json");
   if (before.contains("evaluations")) text["evaluations"] = before["evaluations"];
@@ -111,7 +115,8 @@ std::string report_text(const ProbeReport& report) {
             {"seconds", number(report.seconds)}};
   for (const auto& [neighbours, share] : report.recall)
     text["recall_at_" + std::to_string(neighbours)] = share;
-  if (!report.recall.empty()) return text.dump();
+  for (const auto& [name, value] : report.scores) text[name] = value;
+  if (!report.recall.empty() || !report.scores.empty()) return text.dump();
   json classes = json::array();
   for (const ClassAccuracy& each : report.accuracy.classes)
     classes.push_back({{"label", each.label}, {"queries", each.queries}, {"top1", each.top1}});
@@ -141,11 +146,46 @@ std::optional<int64_t> finished_steps(const fs::path& run_dir) {
       "again");
 }
 
+bool stopped_early(const fs::path& run_dir) {
+  const fs::path path = run_dir / "summary.json";
+  if (!fs::exists(path)) return false;
+  const json summary = read_summary(path);
+  return summary.contains("stopped_early") && summary["stopped_early"] == true;
+}
+
+namespace {
+
+/// The lines of recommenders: every score, four digits, in the order of the file.
+std::string ranking_table(const json& newest) {
+  std::string text = "ranking of each user's last item, which training does not see:\n";
+  for (const auto& [probe, label] :
+       {std::pair("popularity", "popularity"), std::pair("untrained", "untrained network"),
+        std::pair("test", "trained network")}) {
+    if (!newest.contains(probe)) continue;
+    char line[64];
+    std::snprintf(line, sizeof(line), "  %-18s", label);
+    text += line;
+    for (const auto& [name, value] : newest[probe].items()) {
+      if (name == "step") continue;
+      std::snprintf(line, sizeof(line), " %s %.4f", name.c_str(), value.get<double>());
+      text += line;
+    }
+    std::snprintf(line, sizeof(line), "  (step %lld)\n",
+                  static_cast<long long>(newest[probe].at("step").get<int64_t>()));
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string results_table(const fs::path& run_dir) {
   std::ostringstream text;
   text << "kNN top-1 on the test set:\n";
   const std::vector<json> lines = lines_of(run_dir / "evaluations.jsonl");
   const json newest = newest_scores(run_dir);
+  for (const char* probe : {"popularity", "untrained", "test"})
+    if (newest.contains(probe)) return ranking_table(newest);
   for (const auto& [probe, label] :
        {std::pair("raw_pixels", "raw pixels"), std::pair("untrained_encoder", "untrained encoder"),
         std::pair("knn", "trained encoder")}) {

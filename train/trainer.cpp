@@ -26,6 +26,7 @@ Trainer::Trainer(TrainerParts parts)
       total_steps_(cltrain::total_steps(parts_.options.train, parts_.loader.steps_per_epoch())),
       peak_learning_rate_(
           cltrain::peak_learning_rate(parts_.options.optim, parts_.options.train.global_batch)),
+      best_(parts_.method, parts_.options.train.patience),
       work_(parts_.communicators) {
   counters_["training_samples"] = parts_.training_samples;
   for (const ParameterGroup& group : parts_.method.groups()) {
@@ -37,21 +38,25 @@ Trainer::Trainer(TrainerParts parts)
 int Trainer::run() {
   parts_.method.train();
   // Baselines where they are asked for, or what a kill took from the step the run continues at.
-  if (counters_["step"] < total_steps_) evaluate();
+  if (counters_["step"] == 0)
+    evaluate(Evaluation::When::kStart);
+  else if (counters_["step"] < total_steps_ && evaluation_due(counters_["step"]))
+    evaluate(Evaluation::When::kDuring);
   parts_.sinks.state("training");
   work_.take_busy_seconds();
-  while (counters_["step"] < total_steps_ && !stop_) {
+  while (counters_["step"] < total_steps_ && !stop_ && !best_.give_up()) {
     parts_.sinks.step(step());
     const int64_t done = counters_["step"];
     if (done == total_steps_ || stop_)
       save_for_sure();
     else if (done % parts_.options.checkpoint.every == 0)
       save();
-    if (parts_.evaluation.due(done) && done < total_steps_ && !stop_) evaluate();
+    if (evaluation_due(done) && done < total_steps_ && !stop_)
+      evaluate(Evaluation::When::kDuring);
   }
-  if (counters_["step"] < total_steps_) return kStoppedWithCheckpoint;
+  if (counters_["step"] < total_steps_ && !best_.give_up()) return kStoppedWithCheckpoint;
   save_for_sure();
-  evaluate();
+  evaluate_at_the_end();
   write_summary();
   return kDone;
 }
@@ -69,7 +74,8 @@ StepRecord Trainer::step() {
                       .epoch = batch.epoch,
                       .rows = batch.cut.rank_rows(),
                       .enter = [this](const char* phase) { clock_.enter(phase); },
-                      .total_steps = total_steps_};
+                      .total_steps = total_steps_,
+                      .last_of_epoch = (number + 1) % parts_.loader.steps_per_epoch() == 0};
   StepRecord record{.step = number + 1, .epoch = batch.epoch, .samples = batch.global_rows};
   record.batches_ready = ready;
   record.ids_hash = hash_of_ids(global_ids(batch));
@@ -272,16 +278,34 @@ at::Tensor Trainer::rows_not_finite(const Batch& batch,
   return in_global_order(batch, bad).to(at::kBool);
 }
 
-void Trainer::evaluate() {
+bool Trainer::evaluation_due(int64_t step) const {
+  return parts_.evaluation.due(step, parts_.loader.steps_per_epoch());
+}
+
+void Trainer::evaluate(Evaluation::When when) {
   clock_.enter("evaluation");
   parts_.sinks.state("evaluating");
   parts_.method.eval();
-  for (const EvaluationRecord& record : parts_.evaluation.measure(
-           parts_.method, counters_["step"], counters_["step"] >= total_steps_))
-    parts_.sinks.evaluation(record);
+  const std::vector<EvaluationRecord> records =
+      parts_.evaluation.measure(parts_.method, counters_["step"], when);
+  for (const EvaluationRecord& record : records) parts_.sinks.evaluation(record);
+  if (const auto merit = parts_.evaluation.merit(records); merit && best_.kept())
+    best_.note(parts_.method, *merit, counters_["step"]);
   parts_.method.train();
   parts_.sinks.state("training");
   work_.take_busy_seconds();
+}
+
+// The last weights may be the best; what is reported are the best one's. The checkpoint that stays
+// knows both.
+void Trainer::evaluate_at_the_end() {
+  if (best_.kept()) {
+    if (!best_.give_up()) evaluate(Evaluation::When::kDuring);
+    saved_step_ = -1;
+    save_for_sure();
+    best_.restore(parts_.method);
+  }
+  evaluate(Evaluation::When::kEnd);
 }
 
 }  // namespace cltrain

@@ -13,6 +13,7 @@
 #include "monitoring/options.h"
 #include "monitoring/sink.h"
 #include "train/bad_samples.h"
+#include "train/best_weights.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/health.h"
@@ -97,12 +98,15 @@ class Trainer {
   at::Tensor global_ids(const Batch& batch) const;  // in order, on every rank
   bool save();           // false: could not be written, and is to be tried again
   void save_for_sure();  // tries until it is written; IoError after checkpoint.max_failures
-  void evaluate();
+  bool evaluation_due(int64_t step) const;
+  void evaluate(Evaluation::When when);
+  void evaluate_at_the_end();
   void write_summary();
 
   TrainerParts parts_;
   int64_t total_steps_;
   double peak_learning_rate_;
+  BestWeights best_;
   bool warned_of_unreached_ = false;
   std::map<std::string, int64_t> counters_{{"step", 0}, {"samples", 0}, {"skipped_steps", 0}};
   int64_t saved_step_ = -1;

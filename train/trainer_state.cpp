@@ -18,6 +18,7 @@ std::vector<StateTensor> Trainer::state() const {
   for (const auto& [name, optimizer] : optimizers_)
     for (const NamedTensor& item : optimizer->state())
       all.push_back({"optim." + item.first, item.second, {}});
+  for (const StateTensor& item : best_.state()) all.push_back(item);
   return all;
 }
 
@@ -125,6 +126,8 @@ void Trainer::write_summary() {
     summary.steps = counters_["step"];
     summary.samples_seen = counters_["samples"];
     summary.skipped_steps = counters_["skipped_steps"];
+    summary.best_step = best_.kept() ? best_.step() : -1;
+    summary.stopped_early = best_.give_up();
     summary.samples_per_second =
         session_seconds_ > 0 ? static_cast<double>(session_samples_) / session_seconds_ : 0;
     summary.peak_rss_bytes = peak.item<int64_t>();

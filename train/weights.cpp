@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kCheckpointPrefix = "model.encoder.";
+// Of runs with train.patience the best weights, else the newest.
+constexpr std::string_view kCheckpointPrefixes[] = {"best.model.encoder.", "model.encoder."};
 
 using TensorsByName = std::map<std::string, at::Tensor>;
 
@@ -52,17 +53,18 @@ TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted
                                std::vector<std::string>& ignored) {
   refuse_other_files(path);
   const std::vector<NamedTensor> all = read_safetensors(path);
-  bool checkpoint = false;
-  for (const auto& [name, tensor] : all)
-    checkpoint = checkpoint || name.starts_with(kCheckpointPrefix);
+  std::string_view prefix;
+  for (const std::string_view candidate : kCheckpointPrefixes)
+    for (const auto& [name, tensor] : all)
+      if (prefix.empty() && name.starts_with(candidate)) prefix = candidate;
   TensorsByName found;
   for (const auto& [name, tensor] : all) {
     const bool classifier =  // torchvision's or timm's
         (name.starts_with("fc.") || name.starts_with("head.")) && !wanted.contains(name);
-    if (checkpoint ? !name.starts_with(kCheckpointPrefix) : classifier)
+    if (prefix.empty() ? classifier : !name.starts_with(prefix))
       ignored.push_back(name);
     else
-      found[checkpoint ? name.substr(kCheckpointPrefix.size()) : name] = tensor;
+      found[name.substr(prefix.size())] = tensor;
   }
   return found;
 }

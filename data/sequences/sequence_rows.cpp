@@ -30,15 +30,29 @@ std::span<const int32_t> SequenceSet::history(int64_t position) const {
   return interactions_->history(source_id(position));
 }
 
-SequenceRows::SequenceRows(const SequenceSet& set, int64_t window) : set_(set), window_(window) {
+namespace {
+
+std::vector<RowField> fields_of(const SequenceSet& set, int64_t window) {
   if (window < 1)
     throw std::invalid_argument("a window of " + std::to_string(window) +
                                 " items; allowed: 1 or more");
-  const int64_t items = set.interactions().items();
   int64_t longest = window;
+  for (int64_t position = 0; position < set.size(); ++position)
+    longest = std::max(longest,
+                       static_cast<int64_t>(training_input(set.history(position)).size()));
+  return {{"items", {window}, true},
+          {"targets", {window}, true},
+          {"negatives", {window}, true},
+          {"history", {longest}, true}};
+}
+
+}  // namespace
+
+SequenceRows::SequenceRows(const SequenceSet& set, int64_t window)
+    : RowMaker(fields_of(set, window)), set_(set), window_(window) {
+  const int64_t items = set.interactions().items();
   for (int64_t position = 0; position < set.size(); ++position) {
     const auto history = set.history(position);
-    longest = std::max(longest, static_cast<int64_t>(training_input(history).size()));
     const auto start = static_cast<int64_t>(known_.size());
     known_.insert(known_.end(), history.begin(), history.end());
     std::sort(known_.begin() + start, known_.end());
@@ -52,8 +66,6 @@ SequenceRows::SequenceRows(const SequenceSet& set, int64_t window) : set_(set), 
                       "remove the user, or take a set of more items");
     }
   }
-  fields_ = {
-      {"items", {window}}, {"targets", {window}}, {"negatives", {window}}, {"history", {longest}}};
 }
 
 /// The r-th (from 0) of the ids from 1 that the user does not know, r uniform: the distribution of
@@ -78,18 +90,19 @@ int32_t SequenceRows::negative(int64_t position, KeyedStream& stream) const {
   return static_cast<int32_t>(rank + 1 + static_cast<int64_t>(low));
 }
 
-void SequenceRows::write(int64_t position, PhiloxKey key, std::span<int64_t* const> outs) const {
-  if (outs.size() != fields_.size())
+void SequenceRows::make(int64_t position, PhiloxKey key, std::span<std::byte* const> outs) const {
+  if (outs.size() != fields().size())
     throw std::invalid_argument(std::to_string(outs.size()) + " outputs for the " +
-                                std::to_string(fields_.size()) + " fields of a row");
+                                std::to_string(fields().size()) + " fields of a row");
+  const auto row = [&](size_t field) { return reinterpret_cast<int64_t*>(outs[field]); };
   const auto history = set_.history(position);
   const auto input = training_input(history);
-  write_window(input, window_, outs[0]);
-  write_window(training_targets(history), window_, outs[1]);
+  write_window(input, window_, row(0));
+  write_window(training_targets(history), window_, row(1));
   KeyedStream stream(key, static_cast<uint64_t>(set_.source_id(position)), kNegativeView, 0);
   for (int64_t slot = 0; slot < window_; ++slot)
-    outs[2][slot] = outs[1][slot] == 0 ? 0 : negative(position, stream);
-  write_window(input, fields_[3].extents[0], outs[3]);
+    row(2)[slot] = row(1)[slot] == 0 ? 0 : negative(position, stream);
+  write_window(input, fields()[3].extents[0], row(3));
 }
 
 }  // namespace cltrain

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "data/dataset.h"
+#include "data/row_maker.h"
 #include "data/sequences/interactions.h"
 #include "ops/keyed_random.h"
 
@@ -53,30 +54,20 @@ class SequenceSet : public SampleSet {
   std::vector<int64_t> users_;
 };
 
-/// What a row has under one name: int64, [extents...].
-struct RowField {
-  std::string name;
-  std::vector<int64_t> extents;
-};
-
-class SequenceRows {
+class SequenceRows : public RowMaker {
  public:
   /// The set must outlive this. Throws std::invalid_argument on a window below 1, and DataError if
   /// a user has interactions with all items, so that only the reserved id would be left to draw.
   SequenceRows(const SequenceSet& set, int64_t window);
 
-  /// "items", "targets", "negatives", "history": in the order in which write() takes its outputs.
-  const std::vector<RowField>& fields() const { return fields_; }
-  /// Writes the row of the user at a position, 0 <= position < size(), field i to outs[i].
-  /// `key` is random_key(seed, Purpose::kAugmentation, epoch).
-  void write(int64_t position, PhiloxKey key, std::span<int64_t* const> outs) const;
+  /// The fields are "items", "targets", "negatives", "history", all integers.
+  void make(int64_t position, PhiloxKey key, std::span<std::byte* const> outs) const override;
 
  private:
   int32_t negative(int64_t position, KeyedStream& stream) const;
 
   const SequenceSet& set_;
   const int64_t window_;
-  std::vector<RowField> fields_;
   std::vector<int64_t> known_offsets_{0};  // [size() + 1]
   std::vector<int32_t> known_;             // each user's different items, ascending
 };

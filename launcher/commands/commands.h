@@ -10,6 +10,7 @@ namespace cltrain {
 std::unique_ptr<Command> make_train_command();
 std::unique_ptr<Command> make_config_command();
 std::unique_ptr<Command> make_eval_command();
+std::unique_ptr<Command> make_recommend_command();
 std::unique_ptr<Command> make_embed_command();
 std::unique_ptr<Command> make_neighbours_command();
 std::unique_ptr<Command> make_export_command();

@@ -31,6 +31,7 @@ class EmbedCommand : public Command {
   int run(const Invocation& invocation) override {
     check_output("--out", out_, ".npy");
     auto run = open_run(choice_, invocation.overrides, invocation.rank);
+    require_pictures(run->options(), "embed");
     const Dataset* dataset = split_ == "train" ? run->data.train.get() : run->data.test.get();
     if (dataset == nullptr)
       throw DataError("--split " + split_ + ": this data set has no such part: " + run->data.note);

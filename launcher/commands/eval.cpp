@@ -1,5 +1,5 @@
-// cltrain eval: kNN, linear probe and retrieval of an encoder, each sample embedded once, over all
-// ranks.
+// cltrain eval: kNN, linear probe and retrieval of an encoder, each sample embedded once; of a
+// recommender the rank of each user's last item. Over all ranks.
 #include "configs/mistakes.h"
 #include "data/durable_file.h"
 #include "dist/exit_codes.h"
@@ -8,6 +8,7 @@
 #include "eval/linear_probe.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
+#include "train/ranking_evaluation.h"
 #include "train/summary.h"
 
 #include <algorithm>
@@ -48,6 +49,7 @@ class EvalCommand : public Command {
       throw ConfigError("--untrained and --weights exclude each other");
     if (!out_.empty()) check_output("--out", out_, "");
     auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
+    if (run->sequences) return rank_answers_of(std::move(run));
     const DatasetPair& data = run->data;
     if (!data.test || data.train->classes() == 0)
       throw DataError("cltrain eval needs a labelled test set: " + data.note);
@@ -82,6 +84,42 @@ class EvalCommand : public Command {
   }
 
  private:
+  /// What a recommender is measured by, whatever --probe says of encoders.
+  int rank_answers_of(std::unique_ptr<OpenedRun> run) const {
+    const Options& options = run->options();
+    say(run->world, "network   " + options.method.name + " of " + run->read->name + ", " +
+                        run->weights + "\ndata      " + run->sequences->describe() + "\n");
+    const auto started = Clock::now();
+    const RankingEvaluation evaluation({run->world, run->communicators, options.eval,
+                                        run->sequences->interactions(), options.data.max_length,
+                                        static_cast<uint64_t>(options.train.run.seed)});
+    const RankingResult result = evaluation.rank(*run->method, HeldOutPart::kTest);
+    ProbeReport report{.probe = "ranking", .weights = run->weights, .step = run->step};
+    report.seed = options.train.run.seed;
+    report.ranks = run->world.size;
+    report.scores = named_values(result);
+    report.accuracy.queries = result.users;
+    report.protocol = ranking_protocol(options.eval);
+    report.seconds = seconds_since(started);
+    say(run->world, to_text(result) +
+                        format("\n          %lld users, %.1f s\n          ",
+                               static_cast<long long>(result.users), report.seconds) +
+                        report.protocol + "\n");
+    if (result.answers_in_history > 0)
+      say(run->world,
+          format("          %lld answers are in their user's history, where eval.history=%s keeps "
+                 "them from being found\n",
+                 static_cast<long long>(result.answers_in_history), options.eval.history.c_str()));
+    if (run->world.rank == 0 && !out_.empty())
+      replace_file_durably(out_, report_text(report) + "\n");
+    if (!run->folder.empty()) {
+      if (run->world.rank == 0) append_report(run->folder, report);
+      say(run->world, "appended to " + (run->folder / "summary.json").string() + "\n");
+    }
+    close_run(std::move(run));
+    return kDone;
+  }
+
   static Features embed(OpenedRun& run, const Dataset& dataset) {
     return embed_share(dataset, run.options().augment, encoder_of(run), embed_settings(run));
   }

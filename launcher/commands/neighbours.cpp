@@ -91,6 +91,7 @@ class NeighboursCommand : public Command {
       throw ConfigError("--sheet: " + source.run +
                         ", which the index was made by, is not here; give --run DIR");
     const auto read = read_run_options(choice_, overrides);
+    require_pictures(read->options, "neighbours");
     const DatasetPair data = open_datasets(read->options.data);
     const Dataset* chosen = source.split == "train" ? data.train.get() : data.test.get();
     if (chosen == nullptr || chosen->describe() != source.data_set)

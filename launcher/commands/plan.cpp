@@ -43,6 +43,7 @@ class PlanCommand : public Command {
     const auto read = read_run_options(choice_, invocation.overrides);
     const Options& options = read->options;
     refuse_problems(options, static_cast<int>(ranks_));
+    require_pictures(options, "plan");
     World world = open_world({.device = "cpu"});
     invocation.rank = world.rank;
     {

@@ -32,6 +32,7 @@ class ViewsCommand : public Command {
   int run(const Invocation& invocation) override {
     check_output("--out", out_, ".png");
     const auto read = read_run_options(choice_, invocation.overrides);
+    require_pictures(read->options, "views");
     const DatasetPair data = open_datasets(read->options.data);
     const auto seed = static_cast<uint64_t>(read->options.train.run.seed);
     const std::vector<int64_t> order = epoch_order(seed, epoch_, data.train->size());

@@ -22,4 +22,8 @@ struct MethodParts {
   const Communicator& communicator;  ///< of embeddings and queues; outlives the method
 };
 
+class SequenceEncoder;
+/// Of recommenders: item_transformer for the items of parts.input, with keyed initial weights.
+std::shared_ptr<SequenceEncoder> make_sequence_encoder(const MethodParts& parts);
+
 }  // namespace cltrain

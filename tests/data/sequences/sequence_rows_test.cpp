@@ -20,11 +20,11 @@ SequenceSet set_of(const Lists& lists, int32_t items = 0) {
 
 Row row_of(const SequenceRows& rows, int64_t position, uint64_t epoch = 0, uint64_t seed = 1) {
   Row row;
-  std::vector<int64_t*> outs;
+  std::vector<std::byte*> outs;
   for (const RowField& field : rows.fields())
     row.emplace_back(static_cast<size_t>(field.extents.at(0)), -1);
-  for (auto& values : row) outs.push_back(values.data());
-  rows.write(position, random_key(seed, Purpose::kAugmentation, epoch), outs);
+  for (auto& values : row) outs.push_back(reinterpret_cast<std::byte*>(values.data()));
+  rows.make(position, random_key(seed, Purpose::kAugmentation, epoch), outs);
   return row;
 }
 
@@ -155,7 +155,7 @@ TEST(SequenceRows, TellsWhatCannotBe) {
   EXPECT_THROW(SequenceRows(sound, 0), std::invalid_argument);
   const SequenceRows rows(sound, 2);
   int64_t* one[] = {nullptr};
-  EXPECT_THROW(rows.write(0, random_key(1, Purpose::kAugmentation, 0), one), std::invalid_argument);
+  EXPECT_THROW(rows.make(0, random_key(1, Purpose::kAugmentation, 0), one), std::invalid_argument);
 }
 
 }  // namespace
