@@ -110,7 +110,7 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
   run->method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
-                            *run->communicators.loss, input_shape(options));
+                            *run->communicators.loss, input_shape(options, *run->data.train));
   move_to(*run->method, run->world.device, run->type);
   if (!trained) {
     load_first_weights(*run);

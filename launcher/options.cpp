@@ -23,24 +23,31 @@ InputShape input_shape(const Options& options) {
   return {.size = view.back(), .frames = view.size() == 4 ? view[1] : 0};
 }
 
+InputShape input_shape(const Options& options, const SampleSet& training) {
+  InputShape input = input_shape(options);
+  input.classes = training.classes();
+  return input;
+}
+
 namespace {
 
 // Images for a method of images, clips for one of clips.
 void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
   const bool videos = input_shape(options).frames > 0;
-  for (const RegistryLine& method : method_table())
-    if (method.name == options.method.name && (method.input == InputKind::kClips) != videos)
-      found.push_back("data.name=" + options.data.name + " gives " +
-                      (videos ? "clips of video" : "images") + ", and method.name=" + method.name +
-                      " trains on " + (videos ? "images" : "clips of video") +
-                      (videos ? "; choose a data set of images, or method.name=videomoco"
-                              : "; set data.name=video_folder and data.root=FOLDER"));
+  const RegistryLine method = method_line(options.method.name);
+  if (method.input == InputKind::kEither || (method.input == InputKind::kClips) == videos) return;
+  found.push_back("data.name=" + options.data.name + " gives " +
+                  (videos ? "clips of video" : "images") + ", and method.name=" + method.name +
+                  " trains on " + (videos ? "images" : "clips of video") +
+                  (videos ? "; choose a data set of images, or method.name=videomoco"
+                          : "; set data.name=video_folder and data.root=FOLDER"));
 }
 
 }  // namespace
 
 std::vector<std::string> problems(const Options& options, int ranks) {
-  std::vector<std::string> found = problems(options.augment);
+  std::vector<std::string> found =
+      problems(options.augment, method_line(options.method.name).views);
   for (const auto& more :
        {problems(options.method, ranks), problems(options.method, input_shape(options))})
     found.insert(found.end(), more.begin(), more.end());

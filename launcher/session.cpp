@@ -104,7 +104,8 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
-  const auto method = make_method(options.method, seed, *communicators.loss, input_shape(options));
+  const auto method =
+      make_method(options.method, seed, *communicators.loss, input_shape(options, *data.train));
   move_to(*method, world.device, type);
 
   const int64_t workers = loader_workers(options, world);
@@ -116,7 +117,8 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
                  .workers = workers,
                  .prefetch = options.data.prefetch,
                  .rank = world.rank,
-                 .world_size = world.size},
+                 .world_size = world.size,
+                 .views = method_line(options.method.name).views},
                 options.augment);
   Evaluation evaluation({world, communicators, options.eval, data, options.augment, type, workers});
   const CheckpointStore checkpoints(dir / "checkpoints", options.train.checkpoint.keep,

@@ -82,6 +82,7 @@ const std::vector<Section>& sections() {
        "moco_v3 has no queue, and its momentum is moco_v3.momentum"},
       {"moco_v3.", {"moco_v3"}, ""},
       {"videomoco.", {"videomoco"}, ""},
+      {"finetune.", {"finetune"}, ""},
   };
   return all;
 }
@@ -126,7 +127,7 @@ void check_momentum(std::vector<std::string>& found, const char* name, double mo
 void describe(OptionTable& table, MethodOptions& options) {
   ModelOptions& model = options.model;
   table.add("method.name", options.name,
-            {.doc = "contrastive method", .choices = names_of(method_table())});
+            {.doc = "contrastive method, or finetune", .choices = names_of(method_table())});
   table.add("model.name", model.name, {.doc = "encoder", .choices = names_of(model_table())});
   table.add("model.init_from", model.init_from,
             {.doc = "start the encoder from a .safetensors file of weights with torchvision's "
@@ -194,6 +195,10 @@ void describe(OptionTable& table, MethodOptions& options) {
              .safe_to_change = true});
   describe_moco(table, options);
   describe_videomoco(table, options.videomoco);
+  table.add("finetune.label_smoothing", options.finetune.label_smoothing,
+            {.doc = "share of the target that is spread evenly over all classes",
+             .min = 0,
+             .max = 0.9999});
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
              .min = 0,

@@ -25,11 +25,12 @@ struct ModelOptions {
   int64_t head_out = 128;
 };
 
-/// What the encoder of a run is fed with, as far as its weights depend on it. 0 is unknown: an
-/// encoder that has to know it refuses.
+/// What a run is fed with, as far as weights depend on it. 0 is unknown, or there is none: an
+/// encoder or a method that has to know it refuses.
 struct InputShape {
-  int64_t size = 0;    ///< side of images and frames, pixels
-  int64_t frames = 0;  ///< of a clip
+  int64_t size = 0;     ///< side of images and frames, pixels
+  int64_t frames = 0;   ///< of a clip
+  int64_t classes = 0;  ///< of the labels
 };
 
 struct SimclrOptions {
@@ -66,6 +67,10 @@ struct VideoMocoOptions {
   bool joint = false;
 };
 
+struct FinetuneOptions {
+  double label_smoothing = 0;
+};
+
 /// How the contrast over all ranks is computed; its value does not depend on it beyond rounding.
 struct LossOptions {
   std::string exchange = "gather";
@@ -81,6 +86,7 @@ struct MethodOptions {
   MocoOptions moco;
   MocoV3Options moco_v3;
   VideoMocoOptions videomoco;
+  FinetuneOptions finetune;
 };
 
 void describe(OptionTable& table, MethodOptions& options);
