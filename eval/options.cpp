@@ -3,11 +3,14 @@
 namespace cltrain {
 
 void describe(OptionTable& table, EvalOptions& options) {
-  table.add("eval.enabled", options.enabled,
-            {.doc = "measure kNN accuracy at the end (and every eval.every steps)",
-             .safe_to_change = true});
+  table.add(
+      "eval.enabled", options.enabled,
+      {.doc =
+           "measure accuracy at the end (and every eval.every steps): of kNN, or of the classifier "
+           "of a method that trains one",
+       .safe_to_change = true});
   table.add("eval.every", options.every,
-            {.doc = "steps between kNN evaluations during training; 0: only at the end",
+            {.doc = "steps between evaluations during training; 0: only at the end",
              .unit = "steps",
              .min = 0,
              .safe_to_change = true});

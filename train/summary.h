@@ -23,7 +23,7 @@ struct Summary {
 
 /// One measurement of an encoder after training.
 struct ProbeReport {
-  std::string probe;     ///< "knn", "linear", "retrieval"
+  std::string probe;     ///< "knn", "linear", "retrieval", "classifier"
   std::string protocol;  ///< one line that says how the figures came about
   std::string weights;   ///< what was measured: "checkpoint of step 100", "untrained"
   int64_t step = 0, seed = 0, ranks = 0;
