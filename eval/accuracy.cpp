@@ -1,5 +1,7 @@
 #include "eval/accuracy.h"
 
+#include <limits>
+
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
@@ -32,6 +34,18 @@ Accuracy AccuracyTally::total(const Communicator& communicator) const {
   result.top1 = static_cast<double>(right) / static_cast<double>(result.queries);
   result.top5 = static_cast<double>(to[2 * classes]) / static_cast<double>(result.queries);
   return result;
+}
+
+Accuracy accuracy_of_scores(const at::Tensor& scores, const at::Tensor& labels, const char* what,
+                            const Communicator& communicator) {
+  const int64_t classes = scores.size(1);
+  check_labels(labels, classes, what);
+  const at::Tensor rows = scores.to(at::kDouble).contiguous();
+  AccuracyTally tally(classes);
+  for (int64_t row = 0; row < rows.size(0); ++row)
+    tally.add(rows.const_data_ptr<double>() + row * classes, labels.const_data_ptr<int64_t>()[row],
+              std::numeric_limits<double>::lowest());
+  return tally.total(communicator);
 }
 
 void check_labels(const at::Tensor& labels, int64_t classes, const char* what) {

@@ -53,6 +53,11 @@ void AccuracyTally::add(const T* scores, int64_t label, T least) {
   top5_ += ahead < 5;
 }
 
+/// Of scores [n, classes] and labels [n] int64, this rank's rows, both on the CPU. Collective.
+/// Throws c10::Error naming `what` if a label is outside 0 .. classes - 1.
+Accuracy accuracy_of_scores(const at::Tensor& scores, const at::Tensor& labels, const char* what,
+                            const Communicator& communicator);
+
 /// Throws c10::Error naming `what` if a label is outside 0 .. classes - 1.
 void check_labels(const at::Tensor& labels, int64_t classes, const char* what);
 

@@ -4,8 +4,8 @@ namespace cltrain {
 
 void describe(OptionTable& table, EvalOptions& options) {
   table.add("eval.enabled", options.enabled,
-            {.doc = "measure at the end (and every eval.every steps): kNN accuracy, or ranking for a "
-                    "recommender",
+            {.doc = "measure at the end (and every eval.every steps): accuracy of kNN, or of the "
+                    "classifier of a method that trains one; ranking of a recommender",
              .safe_to_change = true});
   table.add("eval.every", options.every,
             {.doc = "steps between evaluations during training; 0: only at the end",
@@ -13,10 +13,7 @@ void describe(OptionTable& table, EvalOptions& options) {
              .min = 0,
              .safe_to_change = true});
   table.add("eval.every_epochs", options.every_epochs,
-            {.doc = "the same in epochs",
-             .unit = "epochs",
-             .min = 0,
-             .safe_to_change = true});
+            {.doc = "the same in epochs", .unit = "epochs", .min = 0, .safe_to_change = true});
   table.add("eval.knn_k", options.knn_k,
             {.doc = "neighbours that vote", .min = 1, .max = 10000, .safe_to_change = true});
   table.add("eval.knn_temperature", options.knn_temperature,
@@ -32,16 +29,18 @@ void describe(OptionTable& table, EvalOptions& options) {
              .unit = "samples",
              .min = 1,
              .safe_to_change = true});
-  table.add("eval.history", options.history,
-            {.doc = "recommenders: what a user has seen scores 0 as in SRMA's code, is excluded, or "
-                    "is kept as a candidate like others",
-             .choices = {"zero", "exclude", "keep"},
-             .safe_to_change = true});
-  table.add("eval.candidates", options.candidates,
-            {.doc = "recommenders: rank among the items, or among all ids, padding and the reserved "
-                    "one included, as SRMA's code does",
-             .choices = {"all_ids", "items"},
-             .safe_to_change = true});
+  table.add(
+      "eval.history", options.history,
+      {.doc = "recommenders: what a user has seen scores 0 as in SRMA's code, is excluded, or "
+              "is kept as a candidate like others",
+       .choices = {"zero", "exclude", "keep"},
+       .safe_to_change = true});
+  table.add(
+      "eval.candidates", options.candidates,
+      {.doc = "recommenders: rank among the items, or among all ids, padding and the reserved "
+              "one included, as SRMA's code does",
+       .choices = {"all_ids", "items"},
+       .safe_to_change = true});
   table.add("eval.sampled", options.sampled,
             {.doc = "recommenders: rank among so many drawn items alone, which flatters: such "
                     "figures are labelled and compare with nothing else; 0: among all",

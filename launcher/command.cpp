@@ -13,7 +13,7 @@ const std::vector<CommandRow>& command_table() {
        .takes_options = true,
        .make = make_train_command},
       {.name = "eval",
-       .summary = "kNN and linear probe of a run's encoder, or of given weights; ranking of a recommender",
+       .summary = "kNN, linear probe and more of a run's encoder; ranking of a recommender",
        .usage = "--run DIR | --config FILE [--weights FILE.safetensors] [key=value ...]",
        .example = "mpirun -n 2 cltrain eval --run runs/simclr_fashion --probe knn,linear",
        .takes_options = true,

@@ -24,6 +24,12 @@ InputShape input_shape(const Options& options) {
   return {.size = view.back(), .frames = view.size() == 4 ? view[1] : 0};
 }
 
+InputShape input_shape(const Options& options, const SampleSet& training) {
+  InputShape input = input_shape(options);
+  input.classes = training.classes();
+  return input;
+}
+
 namespace {
 
 /// What a method is fed with, as data are and for people.
@@ -50,26 +56,26 @@ std::string names_of_data_sets() {
 // Images for a method of images, and so on.
 void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
   const DataKind given = data_kind(options.data);
-  for (const RegistryLine& method : method_table()) {
-    if (method.name != options.method.name) continue;
-    for (const Feed& wanted : kFeeds) {
-      if (wanted.method != method.input || wanted.data == given) continue;
-      std::string what = "data.name=" + options.data.name;
-      for (const Feed& feed : kFeeds)
-        if (feed.data == given) what += std::string(" gives ") + feed.text;
-      if (given == DataKind::kSequences)
-        what = "data.name=" + options.data.name + ": no such data set of images or videos (" +
-               names_of_data_sets() + ")";
-      found.push_back(what + ", and method.name=" + method.name + " trains on " + wanted.text +
-                      "; " + wanted.advice);
-    }
+  const RegistryLine method = method_line(options.method.name);
+  if (method.input == InputKind::kEither && given != DataKind::kSequences) return;
+  for (const Feed& wanted : kFeeds) {
+    if (wanted.method != method.input || wanted.data == given) continue;
+    std::string what = "data.name=" + options.data.name;
+    for (const Feed& feed : kFeeds)
+      if (feed.data == given) what += std::string(" gives ") + feed.text;
+    if (given == DataKind::kSequences)
+      what = "data.name=" + options.data.name + ": no such data set of images or videos (" +
+             names_of_data_sets() + ")";
+    found.push_back(what + ", and method.name=" + method.name + " trains on " + wanted.text + "; " +
+                    wanted.advice);
   }
 }
 
 }  // namespace
 
 std::vector<std::string> problems(const Options& options, int ranks) {
-  std::vector<std::string> found = problems(options.augment);
+  std::vector<std::string> found =
+      problems(options.augment, method_line(options.method.name).views);
   for (const auto& more :
        {problems(options.method, ranks), problems(options.method, input_shape(options))})
     found.insert(found.end(), more.begin(), more.end());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "configs/option_table.h"
+#include "data/dataset.h"
 #include "data/options.h"
 #include "dist/options.h"
 #include "eval/options.h"
@@ -33,6 +34,8 @@ struct DescribedOptions {
 
 /// What the data gives the encoder.
 InputShape input_shape(const Options& options);
+/// The same with what only the opened training set knows: its classes.
+InputShape input_shape(const Options& options, const SampleSet& training);
 
 /// Mistakes that no single option can show (sizes against the number of ranks, pairs out of order).
 /// One sentence each; empty when all is well.

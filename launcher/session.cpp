@@ -14,10 +14,10 @@
 #include "monitoring/jsonl.h"
 #include "monitoring/prometheus.h"
 #include "monitoring/tensorboard.h"
+#include "train/accuracy_evaluation.h"
 #include "train/bad_samples.h"
 #include "train/borrowed.h"
 #include "train/dtype.h"
-#include "train/knn_evaluation.h"
 #include "train/ranking_evaluation.h"
 #include "train/run_directory.h"
 #include "train/summary.h"
@@ -119,18 +119,19 @@ RunData open_data(const DataOptions& options) {
 std::unique_ptr<const RowMaker> rows_of(const RunData& data, const Options& options) {
   if (data.sequences)
     return std::make_unique<SequenceRows>(*data.sequences, options.data.max_length);
-  return std::make_unique<ViewRows>(*data.seen.train, options.augment, /*views=*/2);
+  return std::make_unique<ViewRows>(*data.seen.train, options.augment,
+                                    method_line(options.method.name).views);
 }
 
 std::unique_ptr<Evaluation> evaluation_of(const RunData& data, const Options& options,
                                           const World& world, const Communicators& communicators) {
   if (data.sequences)
     return std::make_unique<RankingEvaluation>(RankingEvaluationParts{
-        world, communicators, options.eval, data.sequences->interactions(),
-        options.data.max_length, static_cast<uint64_t>(options.train.run.seed)});
-  return std::make_unique<KnnEvaluation>(
-      KnnEvaluationParts{world, communicators, options.eval, data.seen, options.augment,
-                         scalar_type_of(options.train.run), loader_workers(options, world)});
+        world, communicators, options.eval, data.sequences->interactions(), options.data.max_length,
+        static_cast<uint64_t>(options.train.run.seed)});
+  return std::make_unique<AccuracyEvaluation>(
+      AccuracyEvaluationParts{world, communicators, options.eval, data.seen, options.augment,
+                              scalar_type_of(options.train.run), loader_workers(options, world)});
 }
 
 /// Networks that the method takes over from elsewhere, into a run that begins.
@@ -157,7 +158,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
-  InputShape input = input_shape(options);
+  InputShape input = input_shape(options, samples);
   input.sequences = data.sequences.get();
   const auto method = make_method(options.method, seed, *communicators.loss, input);
   move_to(*method, world.device, type);
@@ -176,22 +177,23 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   const auto evaluation = evaluation_of(data, options, world, communicators);
   const CheckpointStore checkpoints(dir / "checkpoints", options.train.checkpoint.keep,
                                     [](const std::string& text) { say(text + "\n"); });
-  BadSamples bad_samples(dir, *communicators.control, samples.size(),
-                         options.data.max_bad_ratio);
+  BadSamples bad_samples(dir, *communicators.control, samples.size(), options.data.max_bad_ratio);
   Sinks sinks;
   Trainer trainer({world, communicators, options.train, options.metrics, *method, loader,
-                   bad_samples, *evaluation, checkpoints, samples.size(), dir,
-                   options.method.name, config.stem, sinks, environment_of(world)});
+                   bad_samples, *evaluation, checkpoints, samples.size(), dir, options.method.name,
+                   config.stem, sinks, environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
-    say(start_up_text(options, world, samples, data.seen.note, *method, loader.steps_per_epoch(), total));
+    say(start_up_text(options, world, samples, data.seen.note, *method, loader.steps_per_epoch(),
+                      total));
     for (const std::string& note : run->notes()) say("  note         " + note + "\n");
   }
   const auto [finished, early] = finished_at(world, *communicators.control, dir);
   if (finished >= total || early) {
     if (world.rank == 0)
       say("this run is finished (" + std::to_string(finished) + " steps" +
-          (early ? ", ended by train.patience" : "") + "); for more, raise train.epochs or train.steps, or set another run.dir\n" +
+          (early ? ", ended by train.patience" : "") +
+          "); for more, raise train.epochs or train.steps, or set another run.dir\n" +
           results_table(dir));
     return kDone;
   }

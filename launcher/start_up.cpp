@@ -1,6 +1,7 @@
 #include "launcher/start_up.h"
 
 #include "launcher/build_info.h"
+#include "models/registry.h"
 #include "ops/lse_cuda.h"
 #include "ops/lse_products.h"
 #include "ops/simd.h"
@@ -36,15 +37,16 @@ std::string chunks_text(const Options& options, int ranks, int64_t batch) {
   text << "               batch norm's statistics are those of "
        << (norm == "sync" ? "a chunk of " : "a rank's part of a chunk, ")
        << grouped(norm == "sync" ? rows : share) << " samples ("
-       << grouped(2 * (norm == "sync" ? rows : share))
+       << grouped(method_line(options.method.name).views * (norm == "sync" ? rows : share))
        << " views), not of the global batch; model.norm=group has none\n";
   return text.str();
 }
 
 }  // namespace
 
-std::string start_up_text(const Options& options, const World& world, const SampleSet& samples, const std::string& data_note,
-                          const Method& method, int64_t steps_per_epoch, int64_t total_steps) {
+std::string start_up_text(const Options& options, const World& world, const SampleSet& samples,
+                          const std::string& data_note, const Method& method,
+                          int64_t steps_per_epoch, int64_t total_steps) {
   int64_t parameters = 0;
   for (const at::Tensor& parameter : method.parameters()) parameters += parameter.numel();
   const LengthOptions& train = options.train.train;

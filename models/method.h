@@ -104,6 +104,12 @@ class Method : public torch::nn::Module {
   /// images [N, 3, H, W], or clips [N, 3, T, H, W], or windows of items [N, L] int64 ->
   /// features [N, F] for evaluation; call in evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;
+  /// Whether it trains a classifier on labels, which evaluation then asks.
+  virtual bool classifies() const { return false; }
+  /// features [N, F] of embed(), any type and device -> scores of the classes, logits [N, C]; an
+  /// undefined tensor where the method has no classifier. Affine in the features: the scores of
+  /// their mean are the mean of their scores. As embed(), in evaluation mode and without graph.
+  virtual at::Tensor classify(const at::Tensor& features) { return {}; }
   /// What the loss of a step will need with loss.* as `settings` says: for `cltrain plan`.
   virtual LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const = 0;
   /// Negatives that each anchor of a full batch is compared with.

@@ -91,10 +91,9 @@ void describe_contrast(OptionTable& table, const std::string& name, HistoryContr
             {.doc = "crop: share of a history that is kept, in one piece", .min = 0, .max = 1});
   table.add(name + ".mask", chosen.mask,
             {.doc = "mask: share of a history that is hidden", .min = 0, .max = 1});
-  table.add(name + ".reorder", chosen.reorder,
-            {.doc = "reorder: share of a history that is shuffled, in one piece",
-             .min = 0,
-             .max = 1});
+  table.add(
+      name + ".reorder", chosen.reorder,
+      {.doc = "reorder: share of a history that is shuffled, in one piece", .min = 0, .max = 1});
 }
 
 void describe_srma(OptionTable& table, SrmaOptions& srma) {
@@ -113,10 +112,11 @@ void describe_srma(OptionTable& table, SrmaOptions& srma) {
                     "below this; -1: off",
              .min = -1,
              .max = 1});
-  table.add("srma.layer_kind", srma.layer_kind,
-            {.doc = "what they are: single = one linear layer, inter = a feed-forward block, sasrec "
-                    "= a whole transformer layer",
-             .choices = {"single", "inter", "sasrec"}});
+  table.add(
+      "srma.layer_kind", srma.layer_kind,
+      {.doc = "what they are: single = one linear layer, inter = a feed-forward block, sasrec "
+              "= a whole transformer layer",
+       .choices = {"single", "inter", "sasrec"}});
   table.add("srma.layer_draw", srma.layer_draw,
             {.doc = "which layers are left out: drawn once a step, or for each view",
              .choices = {"shared", "per_view"}});
@@ -150,11 +150,12 @@ void describe_coserec(OptionTable& table, CoserecOptions& coserec) {
             {.doc = "of items, from training histories: itemcf and itemcf_iuf count common users, "
                     "item2vec common neighbourhoods, random draws",
              .choices = {"itemcf", "itemcf_iuf", "item2vec", "random"}});
-  table.add("coserec.online_from", coserec.online_from,
-            {.doc = "from this epoch on similarity of the learned items counts as well, whichever is "
-                    "larger; 0: never",
-             .unit = "epochs",
-             .min = 0});
+  table.add(
+      "coserec.online_from", coserec.online_from,
+      {.doc = "from this epoch on similarity of the learned items counts as well, whichever is "
+              "larger; 0: never",
+       .unit = "epochs",
+       .min = 0});
 }
 
 /// Sections of the table that only some methods read.
@@ -175,6 +176,7 @@ const std::vector<Section>& sections() {
       {"srma.", {"srma"}, ""},
       {"cl4srec.", {"cl4srec"}, ""},
       {"coserec.", {"coserec"}, ""},
+      {"finetune.", {"finetune"}, ""},
   };
   return all;
 }
@@ -219,7 +221,7 @@ void check_momentum(std::vector<std::string>& found, const char* name, double mo
 void describe(OptionTable& table, MethodOptions& options) {
   ModelOptions& model = options.model;
   table.add("method.name", options.name,
-            {.doc = "contrastive method", .choices = names_of(method_table())});
+            {.doc = "contrastive method, or finetune", .choices = names_of(method_table())});
   table.add("model.name", model.name, {.doc = "encoder", .choices = names_of(model_table())});
   table.add("model.init_from", model.init_from,
             {.doc = "start the encoder from a .safetensors file of weights with torchvision's "
@@ -261,10 +263,9 @@ void describe(OptionTable& table, MethodOptions& options) {
        .max = 4096});
   table.add("model.layers", model.layers,
             {.doc = "item_transformer: layers", .min = 0, .max = 256});
-  table.add("model.heads", model.heads,
-            {.doc = "item_transformer: attention heads; they share model.hidden",
-             .min = 1,
-             .max = 256});
+  table.add(
+      "model.heads", model.heads,
+      {.doc = "item_transformer: attention heads; they share model.hidden", .min = 1, .max = 256});
   table.add("model.hidden", model.hidden,
             {.doc = "item_transformer: width of an item", .unit = "channels", .min = 1});
   table.add("model.dropout", model.dropout,
@@ -306,6 +307,10 @@ void describe(OptionTable& table, MethodOptions& options) {
   describe_srma(table, options.srma);
   describe_contrast(table, "cl4srec", options.cl4srec.contrast, false);
   describe_coserec(table, options.coserec);
+  table.add("finetune.label_smoothing", options.finetune.label_smoothing,
+            {.doc = "share of the target that is spread evenly over all classes",
+             .min = 0,
+             .max = 0.9999});
   table.add("simclr.temperature", options.simclr.temperature,
             {.doc = "NT-Xent temperature, or its first value when it is learned",
              .min = 0,

@@ -30,12 +30,13 @@ struct ModelOptions {
 
 class SequenceSet;
 
-/// What the encoder of a run is fed with, as far as its weights depend on it. 0 is unknown: an
-/// encoder that has to know it refuses.
+/// What a run is fed with, as far as weights depend on it. 0 is unknown, or there is none: an
+/// encoder or a method that has to know it refuses.
 struct InputShape {
-  int64_t size = 0;    ///< side of images and frames, pixels
-  int64_t frames = 0;  ///< of a clip
-  int64_t length = 0;  ///< of a sequence of items: the last ones that the network sees
+  int64_t size = 0;     ///< side of images and frames, pixels
+  int64_t frames = 0;   ///< of a clip
+  int64_t classes = 0;  ///< of the labels
+  int64_t length = 0;   ///< of a sequence of items: the last ones that the network sees
   /// Of recommenders: the users that are trained on, with all items; outlives the method.
   const SequenceSet* sequences = nullptr;
 };
@@ -101,13 +102,16 @@ struct Cl4srecOptions {
 };
 
 struct CoserecOptions {
-  HistoryContrastOptions contrast{
-      .augment = {"insert", "crop", "mask", "reorder", "substitute"}};
+  HistoryContrastOptions contrast{.augment = {"insert", "crop", "mask", "reorder", "substitute"}};
   double substitute = 0.1, insert = 0.4;
   int64_t short_up_to = 4;
   std::vector<std::string> short_augment = {"substitute", "insert", "mask"};
   std::string similarity = "itemcf_iuf";
   int64_t online_from = 160;
+};
+
+struct FinetuneOptions {
+  double label_smoothing = 0;
 };
 
 /// How the contrast over all ranks is computed; its value does not depend on it beyond rounding.
@@ -128,6 +132,7 @@ struct MethodOptions {
   SrmaOptions srma;
   Cl4srecOptions cl4srec;
   CoserecOptions coserec;
+  FinetuneOptions finetune;
 };
 
 void describe(OptionTable& table, MethodOptions& options);

@@ -1,7 +1,7 @@
 #include "models/registry.h"
 
-#include "data/sequences/sequence_rows.h"
 #include "models/methods/coserec.h"
+#include "models/methods/finetune.h"
 #include "models/methods/history_contrast.h"
 #include "models/methods/moco.h"
 #include "models/methods/moco_v3.h"
@@ -108,6 +108,9 @@ const std::vector<MethodLine> kMethods{
     {{"srma", "CL4SRec whose views pass different networks (arXiv 2203.15508)",
       InputKind::kSequences},
      [](const MethodParts& parts) { return std::make_shared<Srma>(parts); }},
+    {{"finetune", "all layers and a linear classifier learn labels, from given weights or none",
+      InputKind::kEither, /*views=*/1},
+     [](const MethodParts& parts) { return std::make_shared<Finetune>(parts); }},
 };
 
 const std::vector<ModelLine> kModels{
@@ -133,7 +136,7 @@ const std::vector<ModelLine> kModels{
 
 const char* text_of(InputKind kind) {
   if (kind == InputKind::kSequences) return "sequences of items";
-  return kind == InputKind::kImages ? "images" : "clips of video";
+  return kind == InputKind::kClips ? "clips of video" : "images";
 }
 
 template <class Line>
@@ -159,6 +162,10 @@ std::vector<RegistryLine> model_table() {
   return lines_of(kModels);
 }
 
+RegistryLine method_line(const std::string& name) {
+  return find(kMethods, name, "method").line;
+}
+
 std::vector<std::string> names_of(const std::vector<RegistryLine>& table) {
   std::vector<std::string> names;
   for (const RegistryLine& line : table) names.push_back(line.name);
@@ -174,14 +181,17 @@ ContrastSettings contrast_settings(const LossOptions& options) {
 std::vector<std::string> problems(const MethodOptions& options, const InputShape& input) {
   const RegistryLine& method = find(kMethods, options.name, "method").line;
   const ModelLine& model = find(kModels, options.model.name, "model");
-  if (model.line.input != method.input) {
+  const bool either = method.input == InputKind::kEither;
+  const InputKind of_data = input.frames > 0 ? InputKind::kClips : InputKind::kImages;
+  const InputKind wanted = either ? of_data : method.input;
+  if (model.line.input != wanted) {
     std::string fitting;
     for (const ModelLine& other : kModels)
-      if (other.line.input == method.input)
-        fitting += (fitting.empty() ? "" : ", ") + other.line.name;
-    return {"model.name=" + model.line.name + " takes " + text_of(model.line.input) +
-            ", and method.name=" + method.name + " trains on " + text_of(method.input) +
-            "; allowed with it: " + fitting};
+      if (other.line.input == wanted) fitting += (fitting.empty() ? "" : ", ") + other.line.name;
+    const std::string whose =
+        either ? "the data gives " : "method.name=" + method.name + " trains on ";
+    return {"model.name=" + model.line.name + " takes " + text_of(model.line.input) + ", and " +
+            whose + text_of(wanted) + "; allowed with it: " + fitting};
   }
   const std::string problem = model.problem(options.model, input);
   return problem.empty() ? std::vector<std::string>{} : std::vector<std::string>{problem};

@@ -1,5 +1,6 @@
 // Evaluation during and after training: what the trainer calls, whatever is measured. One kind for
-// pictures and clips (train/knn_evaluation.h), one for recommenders (train/ranking_evaluation.h).
+// pictures and clips (train/accuracy_evaluation.h), one for recommenders
+// (train/ranking_evaluation.h).
 //
 // Collective: every rank holds one and makes the same calls, and gets the same records. Changes no
 // training state: the caller puts the method into evaluation mode.

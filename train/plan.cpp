@@ -19,11 +19,19 @@
 namespace cltrain {
 namespace {
 
-Batch random_batch(int64_t rows, const ViewShape& view_shape, at::ScalarType type) {
-  std::vector<int64_t> extents = view_shape;
+/// What a method is given: so many views of one shape and type.
+struct ViewsPlan {
+  int64_t count;
+  ViewShape shape;
+  at::ScalarType type;
+};
+
+Batch random_batch(int64_t rows, const ViewsPlan& views) {
+  std::vector<int64_t> extents = views.shape;
   extents.insert(extents.begin(), rows);
   Batch batch;
-  for (const char* view : {"view0", "view1"}) batch.tensors.emplace(view, at::rand(extents, type));
+  for (int64_t view = 0; view < views.count; ++view)
+    batch.tensors.emplace("view" + std::to_string(view), at::rand(extents, views.type));
   batch.ids = at::arange(rows, at::kLong);
   batch.positions = batch.ids;
   batch.labels = at::zeros({rows}, at::kLong);
@@ -32,10 +40,16 @@ Batch random_batch(int64_t rows, const ViewShape& view_shape, at::ScalarType typ
   return batch;
 }
 
-/// Bytes at the peak of a forward and backward pass over `rows` samples, gradients present before.
-int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows,
-                      const ViewShape& view_shape, const Communicators& alone) {
-  const Batch batch = random_batch(rows, view_shape, scalar_type_of(train.run));
+struct Measured {
+  int64_t peak = 0;     ///< bytes
+  int64_t encoded = 0;  ///< bytes of what encode() gave, and of the gradients at it
+};
+
+/// A forward and backward pass over `rows` samples, gradients present before.
+Measured measure(Method& method, const TrainOptions& train, int64_t rows, const ViewsPlan& views,
+                 const Communicators& alone) {
+  const Batch batch = random_batch(rows, views);
+  Measured result;
   const StepContext context{
       .communicators = alone, .seed = 1, .step = 0, .epoch = 0, .rows = {rows}};
   const Phase phase = method.plan(0, 1).at(0);
@@ -45,15 +59,19 @@ int64_t measured_peak(Method& method, const TrainOptions& train, int64_t rows,
     const AutocastGuard autocast(c10::DeviceType::CPU, train.run.autocast == "bfloat16");
     const std::vector<at::Tensor> encoded = method.encode(phase, batch, context);
     std::vector<at::Tensor> roots, ones;
-    for (const at::Tensor& tensor : encoded)
+    for (const at::Tensor& tensor : encoded) {
+      const auto bytes = static_cast<int64_t>(tensor.nbytes());
+      result.encoded += tensor.requires_grad() ? 2 * bytes : bytes;
       if (tensor.requires_grad()) {
         roots.push_back(tensor);
         ones.push_back(at::ones_like(tensor));
       }
+    }
     torch::autograd::backward(roots, ones);
   }
   discard_statistics(method);
-  return meter.peak();
+  result.peak = meter.peak();
+  return result;
 }
 
 int64_t bytes_of(const std::vector<NamedTensor>& tensors) {
@@ -82,20 +100,21 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
   for (const at::Tensor& parameter : method.parameters())
     plan.followers += static_cast<int64_t>(parameter.nbytes());
   plan.followers -= plan.parameters;
-  const ViewShape view = view_shape(data, augment);
+  const at::ScalarType type = scalar_type_of(train.run);
+  const ViewsPlan views{
+      .count = method_line(model.name).views, .shape = view_shape(data, augment), .type = type};
   method.train();
-  measured_peak(method, train, 2, view, alone);  // the gradients are there from now on
-  const int64_t small = measured_peak(method, train, 2, view, alone);
-  const int64_t large = measured_peak(method, train, 4, view, alone);
+  measure(method, train, 2, views, alone);  // the gradients are there from now on
+  const int64_t small = measure(method, train, 2, views, alone).peak;
+  const auto [large, encoded] = measure(method, train, 4, views, alone);
   for (const at::Tensor& parameter : method.parameters()) parameter.mutable_grad().reset();
   plan.activations_per_image = std::max<int64_t>(0, large - small) / 2;
   plan.activations = std::max<int64_t>(0, small - 2 * plan.activations_per_image) +
                      plan.chunk_rows * plan.activations_per_image;
-  const at::ScalarType type = scalar_type_of(train.run);
   const auto element = static_cast<int64_t>(c10::elementSize(type));
-  const int64_t values = 2 * values_of(view);  // both views
+  const int64_t values = views.count * values_of(views.shape);
   plan.views = plan.rows * values * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
-  plan.embeddings = plan.rows * 2 * model.model.head_out * element * 2;
+  plan.embeddings = plan.rows * encoded / 4;
   plan.loss_shape = {.batch = batch,
                      .width = model.model.head_out,
                      .ranks = ranks,

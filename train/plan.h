@@ -19,7 +19,7 @@ struct StepPlan {
   int64_t rows = 0;        ///< samples of the whole batch on it
   int64_t parameters = 0, gradients = 0, optimizer = 0;  ///< bytes
   int64_t activations = 0;                               ///< bytes at the peak of a chunk
-  int64_t activations_per_image = 0;                     ///< both views
+  int64_t activations_per_image = 0;                     ///< all its views
   int64_t views = 0;       ///< bytes of prepared views, with those ahead of the step
   int64_t embeddings = 0;  ///< bytes of the whole batch's embeddings and their gradients
   int64_t followers = 0;   ///< bytes of parameters that are not trained: a key encoder

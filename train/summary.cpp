@@ -180,23 +180,23 @@ std::string ranking_table(const json& newest) {
 }  // namespace
 
 std::string results_table(const fs::path& run_dir) {
-  std::ostringstream text;
-  text << "kNN top-1 on the test set:\n";
-  const std::vector<json> lines = lines_of(run_dir / "evaluations.jsonl");
   const json newest = newest_scores(run_dir);
   for (const char* probe : {"popularity", "untrained", "test"})
     if (newest.contains(probe)) return ranking_table(newest);
-  for (const auto& [probe, label] :
-       {std::pair("raw_pixels", "raw pixels"), std::pair("untrained_encoder", "untrained encoder"),
-        std::pair("knn", "trained encoder")}) {
-    if (!newest.contains(probe)) continue;
+  const auto line_of = [&](const char* probe, const char* label) -> std::string {
+    if (!newest.contains(probe)) return "";
     char line[96];
     std::snprintf(line, sizeof(line), "  %-18s %6.2f %%   (step %lld)\n", label,
                   100 * newest[probe].at("top1").get<double>(),
                   static_cast<long long>(newest[probe].at("step").get<int64_t>()));
-    text << line;
-  }
-  return lines.empty() ? "" : text.str();
+    return line;
+  };
+  const std::string knn = line_of("raw_pixels", "raw pixels") +
+                          line_of("untrained_encoder", "untrained encoder") +
+                          line_of("knn", "trained encoder");
+  const std::string classifier = line_of("classifier", "trained on labels");
+  return (knn.empty() ? "" : "kNN top-1 on the test set:\n" + knn) +
+         (classifier.empty() ? "" : "classifier top-1 on the test set:\n" + classifier);
 }
 
 std::string nonfinite_report(int64_t step, double loss, const at::Tensor& ids,

@@ -16,8 +16,8 @@ struct Summary {
   std::string method, config;
   int64_t ranks = 0, global_batch = 0, negatives_per_anchor = 0;
   int64_t steps = 0, samples_seen = 0, skipped_steps = 0;
-  int64_t best_step = -1;      ///< whose weights the last evaluation is of; -1: the last step's
-  bool stopped_early = false;  ///< by train.patience
+  int64_t best_step = -1;         ///< whose weights the last evaluation is of; -1: the last step's
+  bool stopped_early = false;     ///< by train.patience
   double samples_per_second = 0;  ///< mean over the steps of the last session
   int64_t peak_rss_bytes = 0;     ///< of the largest rank
   std::string state_sha256;
@@ -25,15 +25,15 @@ struct Summary {
 
 /// One measurement of an encoder after training.
 struct ProbeReport {
-  std::string probe;     ///< "knn", "linear", "retrieval", "ranking"
+  std::string probe;     ///< "knn", "linear", "retrieval", "classifier", "ranking"
   std::string protocol;  ///< one line that says how the figures came about
   std::string weights;   ///< what was measured: "checkpoint of step 100", "untrained"
   int64_t step = 0, seed = 0, ranks = 0;
-  Accuracy accuracy;                               ///< of retrieval: its queries alone
-  std::vector<std::pair<int64_t, double>> recall;  ///< of retrieval: at n neighbours
+  Accuracy accuracy;                                   ///< of retrieval: its queries alone
+  std::vector<std::pair<int64_t, double>> recall;      ///< of retrieval: at n neighbours
   std::vector<std::pair<std::string, double>> scores;  ///< of ranking: "HR@5", ...
   int64_t left_out = 0;                                ///< samples that could not be read
-  double seconds = 0;                              ///< of the probe, without embedding
+  double seconds = 0;                                  ///< of the probe, without embedding
 };
 
 /// As JSON, an object: what append_report adds to summary.json.

@@ -1,5 +1,6 @@
-// cltrain eval: kNN, linear probe and retrieval of an encoder, each sample embedded once; of a
-// recommender the rank of each user's last item. Over all ranks.
+// cltrain eval: kNN, linear probe and retrieval of an encoder, and the classifier that a run has
+// trained, each sample embedded once; of a recommender the rank of each user's last item. Over all
+// ranks.
 #include "configs/mistakes.h"
 #include "data/durable_file.h"
 #include "dist/exit_codes.h"
@@ -8,6 +9,7 @@
 #include "eval/linear_probe.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
+#include "train/accuracy_evaluation.h"
 #include "train/ranking_evaluation.h"
 #include "train/summary.h"
 
@@ -37,7 +39,7 @@ class EvalCommand : public Command {
     cltrain::describe(flags, choice_);
     flags.add("--probe", probes_,
               {.doc = "what to measure, several with a comma between them",
-               .choices = {"knn", "linear", "retrieval"}});
+               .choices = {"knn", "linear", "retrieval", "classifier"}});
     flags.add("--untrained", untrained_,
               {.doc = "measure the run's encoder with its initial weights instead: what training "
                       "is compared with"});
@@ -48,8 +50,17 @@ class EvalCommand : public Command {
     if (untrained_ && !choice_.weights.empty())
       throw ConfigError("--untrained and --weights exclude each other");
     if (!out_.empty()) check_output("--out", out_, "");
+    const auto asked = std::count(probes_.begin(), probes_.end(), "classifier");
+    if (asked && (choice_.run.empty() || untrained_))
+      throw ConfigError(
+          "--probe classifier measures what a run has trained: it goes with --run DIR, without "
+          "--untrained");
     auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
     if (run->sequences) return rank_answers_of(std::move(run));
+    if (asked && !run->method->classifies())
+      throw ConfigError("--probe classifier: method.name=" + run->options().method.name +
+                        " trains no classifier; allowed for it: knn, linear, retrieval; or train "
+                        "one with method.name=finetune");
     const DatasetPair& data = run->data;
     if (!data.test || data.train->classes() == 0)
       throw DataError("cltrain eval needs a labelled test set: " + data.note);
@@ -57,14 +68,17 @@ class EvalCommand : public Command {
                         ", " + run->weights + "\ndata      " + data.train->describe() +
                         "\n          " + data.test->describe() + "\n");
     const auto started = Clock::now();
-    const Features train = embed(*run, *data.train), test = embed(*run, *data.test);
+    // The classifier needs no training samples.
+    const bool both = asked < static_cast<std::ptrdiff_t>(probes_.size());
+    const Features train = both ? embed(*run, *data.train) : Features{};
+    const Features test = embed(*run, *data.test);
     const Communicator& control = *run->communicators.control;
-    const int64_t left_out =
-        total_left_out(train, *data.train, control) + total_left_out(test, *data.test, control);
+    const int64_t left_out = (both ? total_left_out(train, *data.train, control) : 0) +
+                             total_left_out(test, *data.test, control);
     say(run->world, format("embedded  %lld + %lld samples, %lld values each, in %.1f s\n",
-                           static_cast<long long>(data.train->size()),
+                           static_cast<long long>(both ? data.train->size() : 0),
                            static_cast<long long>(data.test->size()),
-                           static_cast<long long>(train.vectors.size(1)), seconds_since(started)));
+                           static_cast<long long>(test.vectors.size(1)), seconds_since(started)));
     if (left_out > 0)
       say(run->world, format("WARNING: %lld samples were left out; the first: ",
                              static_cast<long long>(left_out)) +
@@ -147,6 +161,11 @@ class EvalCommand : public Command {
       report.protocol =
           "share of the test samples with one of their class among the nearest "
           "training samples, cosine";
+    } else if (probe == "classifier") {
+      report.accuracy = classifier_accuracy(*run.method, test, control);
+      report.protocol =
+          "the run's own classifier on the mean features of a sample's plain views: the mean of "
+          "their logits";
     } else {
       const ProbeResult result =
           linear_probe(train, test, classes, options.eval.probe,

@@ -37,6 +37,10 @@ class PlanCommand : public Command {
               {.doc = "ranks the step is planned for", .min = 1, .max = 1 << 20});
     flags.add("--threads", threads_,
               {.doc = "threads a rank computes with", .min = 1, .max = 4096});
+    flags.add("--classes", classes_,
+              {.doc = "of the data, which is not opened: for method.name=finetune",
+               .min = 2,
+               .max = 1 << 24});
   }
 
   int run(const Invocation& invocation) override {
@@ -48,8 +52,10 @@ class PlanCommand : public Command {
     invocation.rank = world.rank;
     {
       const Communicators alone = open_communicators(world);
+      InputShape input = input_shape(options);
+      input.classes = classes_;
       const auto method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
-                                      *alone.loss, input_shape(options));
+                                      *alone.loss, input);
       move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
       print(options, *method,
             plan_step(*method, options.method, options.train, options.data, options.augment,
@@ -82,6 +88,18 @@ class PlanCommand : public Command {
          "rows " + megabytes(plan.loss.rows) + ", packed " + megabytes(plan.loss.packed) +
              ", gradients " + megabytes(plan.loss.gradients));
     line("together", plan.total());
+    if (method.classifies())
+      std::printf("\nclasses of the data: %lld (--classes)\n", static_cast<long long>(classes_));
+    else
+      print_exchanges(options, method, plan);
+    std::printf("\nreceived by a rank a step\n");
+    line("loss", plan.loss.received_forward + plan.loss.received_backward);
+    line("gradients", plan.received_gradients, "sum over ranks");
+    if (norm == "sync")
+      std::printf("  and the statistics of sync batch norm, a few kB a layer and chunk\n");
+  }
+
+  void print_exchanges(const Options& options, const Method& method, const StepPlan& plan) const {
     std::printf(
         "\nloss by loss.exchange (width %lld, %s)\n",
         static_cast<long long>(options.method.model.head_out),
@@ -98,15 +116,10 @@ class PlanCommand : public Command {
                megabytes(other.received_backward) +
                (options.method.loss.exchange == exchange ? "   <- chosen" : ""));
     }
-    std::printf("\nreceived by a rank a step\n");
-    line("loss", plan.loss.received_forward + plan.loss.received_backward);
-    line("gradients", plan.received_gradients, "sum over ranks");
-    if (norm == "sync")
-      std::printf("  and the statistics of sync batch norm, a few kB a layer and chunk\n");
   }
 
   RunChoice choice_;
-  int64_t ranks_ = 1, threads_ = 1;
+  int64_t ranks_ = 1, threads_ = 1, classes_ = 1000;
 };
 
 }  // namespace

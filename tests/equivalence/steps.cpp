@@ -91,7 +91,7 @@ Setting small_conv() {
 
 Trace run_steps(const Setting& setting, const Communicators& communicators) {
   const int rank = communicators.control->rank(), size = communicators.control->size();
-  const NoisePictures pictures(setting.samples, setting.image_size);
+  const NoisePictures pictures(setting.samples, setting.image_size, setting.classes);
   AugmentOptions views;
   views.size = setting.image_size;
   views.blur_kernel = 3;
@@ -100,10 +100,12 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                  .global_batch = setting.global_batch,
                  .micro_batch = setting.micro_batch,
                  .rank = rank,
-                 .world_size = size},
+                 .world_size = size,
+                 .views = method_line(setting.method.name).views},
                 views);
-  const auto method = make_method(setting.method, 5, *communicators.loss,
-                                  {.size = setting.image_size, .frames = setting.frames});
+  const auto method = make_method(
+      setting.method, 5, *communicators.loss,
+      {.size = setting.image_size, .frames = setting.frames, .classes = setting.classes});
   move_to(*method, c10::kCPU, setting.type);
   TrainedGroups groups = trained_groups(*method, setting.optim);
   std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase

@@ -46,8 +46,8 @@ TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
       options.model.name = model;
       options.model.width = 0.0625;
       options.moco.queue = options.videomoco.queue = 64;
-      EXPECT_GT(make_method(options, 1, *alone, {.size = 32, .frames = 8})->parameters().size(), 0u)
-          << method << model;
+      const InputShape input{.size = 32, .frames = 8, .classes = 10};
+      EXPECT_GT(make_method(options, 1, *alone, input)->parameters().size(), 0u) << method << model;
     }
   for (const RegistryLine& line : model_table()) EXPECT_FALSE(line.description.empty());
   for (const RegistryLine& line : method_table()) EXPECT_FALSE(line.description.empty());

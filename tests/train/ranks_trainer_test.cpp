@@ -4,6 +4,7 @@
 #include "models/nets/small_conv.h"
 #include "support/pictures.h"
 #include "support/ranks.h"
+#include "train/accuracy_evaluation.h"
 #include "train/digest.h"
 #include "train/files.h"
 #include "train/trainer.h"
@@ -91,8 +92,8 @@ struct Session {
                                                     .world_size = world().size},
                                       views);
     bad_samples = std::make_unique<BadSamples>(dir, *all_ranks().control, 20, 0.01);
-    evaluation = std::make_unique<Evaluation>(
-        EvaluationParts{world(), all_ranks(), eval, data, views, at::kDouble, 1});
+    evaluation = std::make_unique<AccuracyEvaluation>(
+        AccuracyEvaluationParts{world(), all_ranks(), eval, data, views, at::kDouble, 1});
     store = std::make_unique<CheckpointStore>(dir / "checkpoints", 9, [](const std::string&) {});
     if (world().rank == 0) sinks.add(std::make_unique<Recorder>(records));
     trainer = std::make_unique<Trainer>(TrainerParts{world(),

@@ -162,6 +162,12 @@ TEST(Summary, HoldsWhatTheRunDidAndItsLastLines) {
   EXPECT_TRUE(mentions(table, "raw pixels          50.00 %   (step 0)")) << table;
   EXPECT_TRUE(mentions(table, "trained encoder     75.00 %   (step 2)")) << table;
   EXPECT_FALSE(mentions(table, "untrained")) << table;
+  EXPECT_FALSE(mentions(table, "classifier")) << table;
+  testing::write_text(run / "evaluations.jsonl",
+                      R"({"step":2,"probe":"classifier","scores":{"top1":0.875,"top5":1}})"
+                      "\n");
+  EXPECT_EQ(results_table(run.path()),
+            "classifier top-1 on the test set:\n  trained on labels   87.50 %   (step 2)\n");
 }
 
 TEST(Summary, WithoutEvaluationsAndSpeed) {
