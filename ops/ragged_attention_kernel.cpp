@@ -85,6 +85,7 @@ template <class Real>
                                            int64_t keep_stride, Real* weights, Real* context,
                                            int64_t context_stride) {
   const int64_t n = head.tokens, width = attention_width(n);
+  const Real keep_scale = head.keep_scale;
   Real* keys = head.scratch;
   Real* kept = keys + width * head.head_dim;
   Real* bias = kept + 2 * width * n;
@@ -99,8 +100,9 @@ template <class Real>
       const uint8_t* flags = keep + query * keep_stride;
 #pragma omp simd
       for (int64_t key = 0; key < n; ++key) {
-        to[key] = flags[key] ? row[key] * head.keep_scale : Real{0};
-        row[key] = flags[key] ? row[key] : -row[key];
+        const Real weight = row[key], used = kept_value(weight, flags[key]);
+        to[key] = used * keep_scale;
+        row[key] = used + (used - weight);
       }
     }
   multiply_small<Real>({n, head.head_dim, n, keep ? kept : weights, width, 1, head.v, head.stride,
@@ -111,6 +113,7 @@ template <class Real>
 [[gnu::always_inline]] inline void backward(const AttentionHead<Real>& head,
                                             const AttentionGradients<Real>& g) {
   const int64_t n = head.tokens, width = attention_width(n), dim = head.head_dim;
+  const Real keep_scale = head.keep_scale, scale = head.scale;
   Real* values = head.scratch;
   Real* scores = values + width * dim;  // d kept weights, then d scores
   Real* kept = scores + width * n;
@@ -123,13 +126,14 @@ template <class Real>
     Real dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (int64_t key = 0; key < width; ++key) {
-      to[key] = weight[key] > 0 ? weight[key] * head.keep_scale : Real{0};
-      dot += to[key] * score[key];
+      const Real scaled = weight[key] * keep_scale, used = scaled > 0 ? scaled : Real{0};
+      to[key] = used;
+      dot += used * score[key];
     }
 #pragma omp simd
     for (int64_t key = 0; key < width; ++key) {
       const Real size = weight[key] > 0 ? weight[key] : -weight[key];
-      score[key] = (to[key] * score[key] - size * dot) * head.scale;
+      score[key] = (to[key] * score[key] - size * dot) * scale;
     }
   }
   multiply_small<Real>(

@@ -1,6 +1,7 @@
 #include "ops/token_block_kernel.h"
 
 #include "ops/simd.h"
+#include "ops/simd_vectors.h"
 
 #include <bit>
 #include <cmath>
@@ -9,86 +10,92 @@
 namespace cltrain {
 namespace {
 
+// z [width] = residual + drop(y + bias), and its sum. `keep` and `bias` may be null.
+template <class Real, bool kKeep, bool kBias>
+[[gnu::always_inline]] inline Real add_residual(const NormTile<Real>& t, int64_t begin) {
+  const int64_t width = t.width;
+  const Real *residual = t.residual + begin, *y = t.y + begin, *bias = t.y_bias;
+  const uint8_t* keep = t.keep + (kKeep ? begin : 0);
+  const Real scale = t.keep_scale;
+  Real* z = t.normalised + begin;
+  Real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < width; ++c) {
+    Real value = y[c];
+    if constexpr (kBias) value += bias[c];
+    if constexpr (kKeep) value = kept_value(value * scale, keep[c]);
+    value += residual[c];
+    z[c] = value;
+    sum += value;
+  }
+  return sum;
+}
+
 template <class Real>
 [[gnu::always_inline]] inline void normalise_tile(const NormTile<Real>& t) {
-  const Real share = 1 / static_cast<Real>(t.width);
+  const int64_t width = t.width;
+  const Real share = 1 / static_cast<Real>(width), epsilon = t.epsilon;
+  const Real *weight = t.weight, *bias = t.bias;
   for (int64_t row = 0; row < t.rows; ++row) {
-    const int64_t begin = row * t.width;
-    const Real *residual = t.residual + begin, *y = t.y + begin;
+    const int64_t begin = row * width;
     Real *z = t.normalised + begin, *out = t.out + begin;
-    Real sum = 0, squares = 0;
-    if (t.keep && t.y_bias) {
-      const uint8_t* keep = t.keep + begin;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t c = 0; c < t.width; ++c) {
-        const Real value = (y[c] + t.y_bias[c]) * t.keep_scale;
-        z[c] = residual[c] + (keep[c] ? value : Real{0});
-        sum += z[c];
-      }
-    } else if (t.keep) {
-      const uint8_t* keep = t.keep + begin;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t c = 0; c < t.width; ++c) {
-        const Real value = y[c] * t.keep_scale;
-        z[c] = residual[c] + (keep[c] ? value : Real{0});
-        sum += z[c];
-      }
-    } else {
-#pragma omp simd reduction(+ : sum)
-      for (int64_t c = 0; c < t.width; ++c) {
-        z[c] = residual[c] + y[c] + (t.y_bias ? t.y_bias[c] : Real{0});
-        sum += z[c];
-      }
-    }
+    const Real sum = t.keep ? (t.y_bias ? add_residual<Real, true, true>(t, begin)
+                                        : add_residual<Real, true, false>(t, begin))
+                            : (t.y_bias ? add_residual<Real, false, true>(t, begin)
+                                        : add_residual<Real, false, false>(t, begin));
     const Real mean = sum * share;
+    Real squares = 0;
 #pragma omp simd reduction(+ : squares)
-    for (int64_t c = 0; c < t.width; ++c) squares += (z[c] - mean) * (z[c] - mean);
-    const Real inverse = 1 / std::sqrt(squares * share + t.epsilon);
+    for (int64_t c = 0; c < width; ++c) squares += (z[c] - mean) * (z[c] - mean);
+    const Real inverse = 1 / std::sqrt(squares * share + epsilon);
     t.inverse[row] = inverse;
 #pragma omp simd
-    for (int64_t c = 0; c < t.width; ++c) {
-      z[c] = (z[c] - mean) * inverse;
-      out[c] = z[c] * t.weight[c] + t.bias[c];
+    for (int64_t c = 0; c < width; ++c) {
+      const Real value = (z[c] - mean) * inverse;
+      z[c] = value;
+      out[c] = value * weight[c] + bias[c];
     }
   }
 }
 
 template <class Real>
 [[gnu::always_inline]] inline void normalise_tile_backward(const NormGradientTile<Real>& t) {
-  const Real share = 1 / static_cast<Real>(t.width);
+  const int64_t width = t.width;
+  const Real share = 1 / static_cast<Real>(width);
+  const Real* weight = t.weight;
+  Real *dweight = t.dweight, *dbias = t.dbias;
   for (int64_t row = 0; row < t.rows; ++row) {
-    const int64_t begin = row * t.width;
+    const int64_t begin = row * width;
     const Real *d = t.upstream + begin, *x = t.normalised + begin;
     Real* out = t.dsum + begin;
     Real sum = 0, product = 0;
 #pragma omp simd reduction(+ : sum, product)
-    for (int64_t c = 0; c < t.width; ++c) {
-      const Real g = d[c] * t.weight[c];
+    for (int64_t c = 0; c < width; ++c) {
+      const Real g = d[c] * weight[c];
       sum += g;
       product += g * x[c];
-      t.dweight[c] += d[c] * x[c];
-      t.dbias[c] += d[c];
+      dweight[c] += d[c] * x[c];
+      dbias[c] += d[c];
     }
     const Real mean = sum * share, slope = product * share, inverse = t.inverse[row];
 #pragma omp simd
-    for (int64_t c = 0; c < t.width; ++c)
-      out[c] = inverse * (d[c] * t.weight[c] - mean - x[c] * slope);
+    for (int64_t c = 0; c < width; ++c) out[c] = inverse * (d[c] * weight[c] - mean - x[c] * slope);
   }
 }
 
 template <class Real>
 [[gnu::always_inline]] inline void drop_tile(const DropTile<Real>& t) {
   const int64_t count = t.rows * t.width;
-  if (!t.keep) {
-    if (t.x == t.y) return;
-    for (int64_t i = 0; i < count; ++i) t.y[i] = t.x[i];
+  const Real* x = t.x;
+  Real* y = t.y;
+  const uint8_t* keep = t.keep;
+  const Real scale = t.keep_scale;
+  if (!keep) {
+    for (int64_t i = 0; i < count; ++i) y[i] = x[i];
     return;
   }
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) {
-    const Real value = t.x[i] * t.keep_scale;
-    t.y[i] = t.keep[i] ? value : Real{0};
-  }
+  for (int64_t i = 0; i < count; ++i) y[i] = kept_value(x[i] * scale, keep[i]);
 }
 
 template <class Real>

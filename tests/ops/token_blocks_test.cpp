@@ -108,6 +108,7 @@ void expect_near(const std::vector<at::Tensor>& found, const std::vector<at::Ten
 }
 
 void expect_composed(const at::Tensor& items, int64_t width, int64_t inner) {
+  const testing::WithThreads threads(1);  // tiny operators wait for their threads otherwise
   for (const TokenRows& rows : {ragged_rows(items), whole_rows(items)})
     for (const double p : {0.0, 0.3})
       for (const Case& c : cases(rows, width, inner)) {
