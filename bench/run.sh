@@ -9,6 +9,7 @@
 #   ranking     full ranking of Beauty's number of users, beside torch, numpy and loops in Python
 #   health      what monitoring costs, beside none
 #   queue       a step on MoCo's queue at 1, 2 and 4 ranks, beside a replicated queue
+#   sequence    the sequence encoder forward and backward, beside eager PyTorch modules
 #   cuda        no times: what the compiler made of the CUDA kernels of the loss (needs nvcc)
 #   ntxent      the loss, time and memory, beside lightly, solo-learn's formula and plain loops
 # Needs what ./test.sh has set up. The machine should be idle.
@@ -17,14 +18,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=../launcher/setup.sh
 source launcher/setup.sh
 
-[ $# -gt 0 ] || set -- views clips fashion cifar knn probe ranking health queue ntxent
+[ $# -gt 0 ] || set -- views clips fashion cifar knn probe ranking health queue sequence ntxent
 install_torch tests
 install_peers
 install_cutlass
 build_program tests
 allow_mpi_as_root
 show cmake --build build -j "$(build_jobs)" --target views_bench clips_bench eval_bench \
-  ranking_bench queue_bench ntxent
+  ranking_bench queue_bench sequence_encoder_bench ntxent
 export PYTHONPATH=$peers_folder:$torch_folder
 for name in "$@"; do
   phase "$name"
@@ -48,6 +49,7 @@ for name in "$@"; do
         show mpirun --oversubscribe --bind-to none -n "$ranks" build/bin/queue_bench
       done
       ;;
+    sequence) show "$python" bench/sequence_encoder.py build/bin/sequence_encoder_bench ;;
     cuda)
       cuobjdump=$(PATH=$PATH:/usr/local/cuda/bin:$torch_folder/triton/backends/nvidia/bin \
         command -v cuobjdump) || fail "there is no cuobjdump" "install the CUDA toolkit 13.0"
@@ -63,7 +65,7 @@ for name in "$@"; do
       ;;
     *)
       fail "no benchmark is called $name" \
-        "one of: views clips fashion cifar knn probe ranking health queue cuda ntxent"
+        "one of: views clips fashion cifar knn probe ranking health queue sequence cuda ntxent"
       ;;
   esac
 done

@@ -21,6 +21,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
+#include <malloc.h>
 
 namespace {
 
@@ -79,6 +80,8 @@ double median_milliseconds(Networks& nets, bool whole, int rounds) {
 }  // namespace
 
 int main(int count, char** arguments) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // as the program does (dist/world.cpp)
+  mallopt(M_TRIM_THRESHOLD, 2147483647);
   const int rounds = count > 1 ? std::stoi(arguments[1]) : 30;
   at::set_num_threads(count > 2 ? std::stoi(arguments[2]) : 2);
   Networks nets{std::make_shared<SequenceEncoder>(

@@ -2,73 +2,14 @@
 
 #include "ops/simd.h"
 #include "ops/simd_vectors.h"
+#include "ops/small_product.h"
 
 namespace cltrain {
 namespace {
 
-constexpr int kBlockRows = 4;  // of a product, with two vectors each: eight accumulators
 constexpr double kLog2E = 1.4426950408889634;
 // Under every score, and far from overflow where it is added twice.
 constexpr float kExcluded = -1e30F;
-
-// c [rows][columns] = sum over t of a[r row_step + t term_step] b[t][c]. The rows of a product are
-// short here (a row's tokens, a head's channels), so that calls into a library would cost more.
-template <class Real>
-struct Product {
-  int64_t rows, columns, terms;
-  const Real* a;
-  int64_t row_step, term_step;
-  const Real* b;
-  int64_t b_stride;
-  Real* c;
-  int64_t c_stride;
-};
-
-template <class Real, int kRows, int kVectors>
-[[gnu::always_inline]] inline void block(const Product<Real>& p, int64_t row, int64_t column) {
-  using Vector = typename Lanes<Real>::Vector;
-  constexpr int kCount = Lanes<Real>::kCount;
-  Vector sums[kRows][kVectors] = {};
-  const Real* a = p.a + row * p.row_step;
-  const Real* b = p.b + column;
-  for (int64_t t = 0; t < p.terms; ++t, a += p.term_step, b += p.b_stride) {
-    Vector term[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) load(b + v * kCount, term[v]);
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += a[r * p.row_step] * term[v];
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      store<Real>(sums[r][v], p.c + (row + r) * p.c_stride + column + v * kCount);
-}
-
-template <class Real, int kRows>
-[[gnu::always_inline]] inline void rows_of(const Product<Real>& p, int64_t row) {
-  constexpr int kCount = Lanes<Real>::kCount;
-  int64_t column = 0;
-  for (; column + 2 * kCount <= p.columns; column += 2 * kCount)
-    block<Real, kRows, 2>(p, row, column);
-  for (; column + kCount <= p.columns; column += kCount) block<Real, kRows, 1>(p, row, column);
-  for (; column < p.columns; ++column)
-    for (int r = 0; r < kRows; ++r) {
-      Real sum = 0;
-      for (int64_t t = 0; t < p.terms; ++t)
-        sum += p.a[(row + r) * p.row_step + t * p.term_step] * p.b[t * p.b_stride + column];
-      p.c[(row + r) * p.c_stride + column] = sum;
-    }
-}
-
-template <class Real>
-[[gnu::always_inline]] inline void multiply(const Product<Real>& p) {
-  int64_t row = 0;
-  for (; row + kBlockRows <= p.rows; row += kBlockRows) rows_of<Real, kBlockRows>(p, row);
-  for (; row < p.rows; ++row) rows_of<Real, 1>(p, row);
-}
 
 // x [tokens][stride] -> [head_dim][width], zeros behind the tokens.
 template <class Real>
@@ -144,11 +85,13 @@ template <class Real>
                                            int64_t keep_stride, Real* weights, Real* context,
                                            int64_t context_stride) {
   const int64_t n = head.tokens, width = attention_width(n);
+  const Real keep_scale = head.keep_scale;
   Real* keys = head.scratch;
   Real* kept = keys + width * head.head_dim;
   Real* bias = kept + 2 * width * n;
   transpose(head, head.k, keys);
-  multiply<Real>({n, width, head.head_dim, head.q, head.stride, 1, keys, width, weights, width});
+  multiply_small<Real>(
+      {n, width, head.head_dim, head.q, head.stride, 1, keys, width, weights, width});
   softmax_rows(head, weights, bias);
   if (keep)
     for (int64_t query = 0; query < n; ++query) {
@@ -157,41 +100,46 @@ template <class Real>
       const uint8_t* flags = keep + query * keep_stride;
 #pragma omp simd
       for (int64_t key = 0; key < n; ++key) {
-        to[key] = flags[key] ? row[key] * head.keep_scale : Real{0};
-        row[key] = flags[key] ? row[key] : -row[key];
+        const Real weight = row[key], used = kept_value(weight, flags[key]);
+        to[key] = used * keep_scale;
+        row[key] = used + (used - weight);
       }
     }
-  multiply<Real>({n, head.head_dim, n, keep ? kept : weights, width, 1, head.v, head.stride,
-                  context, context_stride});
+  multiply_small<Real>({n, head.head_dim, n, keep ? kept : weights, width, 1, head.v, head.stride,
+                        context, context_stride});
 }
 
 template <class Real>
 [[gnu::always_inline]] inline void backward(const AttentionHead<Real>& head,
                                             const AttentionGradients<Real>& g) {
   const int64_t n = head.tokens, width = attention_width(n), dim = head.head_dim;
+  const Real keep_scale = head.keep_scale, scale = head.scale;
   Real* values = head.scratch;
   Real* scores = values + width * dim;  // d kept weights, then d scores
   Real* kept = scores + width * n;
   transpose(head, head.v, values);
-  multiply<Real>({n, width, dim, g.dcontext, g.context_stride, 1, values, width, scores, width});
+  multiply_small<Real>(
+      {n, width, dim, g.dcontext, g.context_stride, 1, values, width, scores, width});
   for (int64_t query = 0; query < n; ++query) {
     const Real* weight = g.weights + query * width;
     Real *to = kept + query * width, *score = scores + query * width;
     Real dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (int64_t key = 0; key < width; ++key) {
-      to[key] = weight[key] > 0 ? weight[key] * head.keep_scale : Real{0};
-      dot += to[key] * score[key];
+      const Real scaled = weight[key] * keep_scale, used = scaled > 0 ? scaled : Real{0};
+      to[key] = used;
+      dot += used * score[key];
     }
 #pragma omp simd
     for (int64_t key = 0; key < width; ++key) {
       const Real size = weight[key] > 0 ? weight[key] : -weight[key];
-      score[key] = (to[key] * score[key] - size * dot) * head.scale;
+      score[key] = (to[key] * score[key] - size * dot) * scale;
     }
   }
-  multiply<Real>({n, dim, n, kept, 1, width, g.dcontext, g.context_stride, g.dv, head.stride});
-  multiply<Real>({n, dim, n, scores, width, 1, head.k, head.stride, g.dq, head.stride});
-  multiply<Real>({n, dim, n, scores, 1, width, head.q, head.stride, g.dk, head.stride});
+  multiply_small<Real>(
+      {n, dim, n, kept, 1, width, g.dcontext, g.context_stride, g.dv, head.stride});
+  multiply_small<Real>({n, dim, n, scores, width, 1, head.k, head.stride, g.dq, head.stride});
+  multiply_small<Real>({n, dim, n, scores, 1, width, head.q, head.stride, g.dk, head.stride});
 }
 
 }  // namespace

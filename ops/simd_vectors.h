@@ -122,4 +122,12 @@ template <class Real>
   return lanes[0];
 }
 
+/// value where keep is 1, +0 where it is 0: a bit mask, as g++ makes a branch of a choice in longer
+/// loops and then does not vectorise them.
+template <class Real>
+[[gnu::always_inline]] inline Real kept_value(Real value, uint8_t keep) {
+  using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
+  return std::bit_cast<Real>(std::bit_cast<Bits>(value) & -static_cast<Bits>(keep));
+}
+
 }  // namespace cltrain

@@ -22,8 +22,8 @@ at::Tensor embedding_block(const TokenRows& rows, const at::Tensor& item_table,
                            const at::Tensor& position_table, const NormWeights& norm,
                            const TokenDropout& dropout) {
   const NoAutocast guard(c10::autocast_dispatch_keyset);
-  const at::Tensor sum =
-      at::embedding(item_table, rows.ids, /*padding_idx=*/0) + at::embedding(position_table, rows.slots);
+  const at::Tensor sum = at::embedding(item_table, rows.ids, /*padding_idx=*/0) +
+                         at::embedding(position_table, rows.slots);
   return token_dropout(normalised(sum, norm), rows, dropout);
 }
 

@@ -72,7 +72,7 @@ at::Tensor last_of_rows(const at::Tensor& tokens, const TokenRows& rows) {
 at::Tensor to_padded(const at::Tensor& tokens, const TokenRows& rows) {
   check_tokens(tokens, rows);
   const int64_t width = tokens.size(1);
-  if (rows.whole()) return tokens.view({rows.rows(), rows.length, width});
+  if (rows.whole()) return tokens.reshape({rows.rows(), rows.length, width});
   return at::zeros({rows.rows() * rows.length, width}, tokens.options())
       .index_copy(0, rows.places, tokens)
       .view({rows.rows(), rows.length, width});

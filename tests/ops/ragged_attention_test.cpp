@@ -41,14 +41,15 @@ at::Tensor dense_attention(const at::Tensor& qkv, const at::Tensor& items,
 at::Tensor plain_factors(const TokenDropout& dropout, int64_t rows, int64_t length) {
   at::Tensor factors = at::ones({rows, kHeads * length * length}, at::kDouble);
   auto out = factors.accessor<double, 2>();
-  for (int64_t row = 0; row < rows && dropout.probability > 0; ++row)
+  for (int64_t row = 0; row < rows && dropout.probability > 0; ++row) {
+    const auto id = static_cast<uint64_t>(dropout.sample_ids[row].item<int64_t>());
     for (int64_t e = 0; e < factors.size(1); ++e) {
-      const auto id = static_cast<uint64_t>(dropout.sample_ids[row].item<int64_t>());
       const PhiloxBlock words = philox4x32_10(
           random_counter(id, dropout.view, dropout.site, static_cast<uint64_t>(e / 4)),
           dropout.key);
       out[row][e] = uniform24(words.word[e % 4]) < dropout.probability ? 0 : dropout.scale();
     }
+  }
   return factors.view({rows, kHeads, length, length});
 }
 
@@ -61,6 +62,7 @@ void expect_near(const at::Tensor& found, const at::Tensor& expected, double tol
 void expect_dense_formula(const at::Tensor& items, int64_t dim, double p, at::ScalarType type,
                           double tolerance) {
   SCOPED_TRACE(::testing::Message() << "d " << dim << ", L " << items.size(1) << ", p " << p);
+  const testing::WithThreads threads(1);  // tiny operators wait for their threads otherwise
   const int64_t count = items.numel();
   const at::Tensor start = values({count, 3 * dim}, 0.4, at::kDouble) * 2;
   const at::Tensor upstream = values({count, dim}, 1.1, at::kDouble);
