@@ -53,22 +53,26 @@ std::string names_of_data_sets() {
   return names;
 }
 
-// Images for a method of images, and so on.
-void check_kind_of_data(std::vector<std::string>& found, const Options& options) {
+// Images for a method of images, and so on; one sentence, or none where all is well.
+std::string kind_of_data_problem(const Options& options) {
   const DataKind given = data_kind(options.data);
   const RegistryLine method = method_line(options.method.name);
-  if (method.input == InputKind::kEither && given != DataKind::kSequences) return;
+  const std::string unknown = "data.name=" + options.data.name +
+                              ": no such data set of images or videos (" + names_of_data_sets() +
+                              "), and method.name=" + method.name + " trains on ";
+  if (method.input == InputKind::kEither)
+    return given == DataKind::kSequences ? unknown + "these; choose one of them" : "";
+  std::string gives;
+  for (const Feed& feed : kFeeds)
+    if (feed.data == given) gives = feed.text;
   for (const Feed& wanted : kFeeds) {
     if (wanted.method != method.input || wanted.data == given) continue;
-    std::string what = "data.name=" + options.data.name;
-    for (const Feed& feed : kFeeds)
-      if (feed.data == given) what += std::string(" gives ") + feed.text;
-    if (given == DataKind::kSequences)
-      what = "data.name=" + options.data.name + ": no such data set of images or videos (" +
-             names_of_data_sets() + ")";
-    found.push_back(what + ", and method.name=" + method.name + " trains on " + wanted.text + "; " +
-                    wanted.advice);
+    const std::string what = std::string(wanted.text) + "; " + wanted.advice;
+    if (given == DataKind::kSequences) return unknown + what;
+    return "data.name=" + options.data.name + " gives " + gives +
+           ", and method.name=" + method.name + " trains on " + what;
   }
+  return "";
 }
 
 }  // namespace
@@ -76,10 +80,14 @@ void check_kind_of_data(std::vector<std::string>& found, const Options& options)
 std::vector<std::string> problems(const Options& options, int ranks) {
   std::vector<std::string> found =
       problems(options.augment, method_line(options.method.name).views);
-  for (const auto& more :
-       {problems(options.method, ranks), problems(options.method, input_shape(options))})
-    found.insert(found.end(), more.begin(), more.end());
-  check_kind_of_data(found, options);
+  const std::string kind = kind_of_data_problem(options);
+  std::vector<std::string> more = problems(options.method, ranks);
+  if (kind.empty() || data_kind(options.data) != DataKind::kSequences) {  // else idle: no pictures
+    const std::vector<std::string> unfit = problems(options.method, input_shape(options));
+    more.insert(more.end(), unfit.begin(), unfit.end());
+  }
+  if (!kind.empty()) more.push_back(kind);
+  found.insert(found.end(), more.begin(), more.end());
   const int64_t batch = options.train.train.global_batch;
   if (batch < ranks)
     found.push_back("train.global_batch=" + std::to_string(batch) + " is smaller than the " +

@@ -1,5 +1,6 @@
 #include "launcher/start_up.h"
 
+#include "data/registry.h"
 #include "launcher/build_info.h"
 #include "models/registry.h"
 #include "ops/lse_cuda.h"
@@ -42,6 +43,17 @@ std::string chunks_text(const Options& options, int ranks, int64_t batch) {
   return text.str();
 }
 
+std::string network_text(const Options& options) {
+  const ModelOptions& model = options.method.model;
+  std::ostringstream text;
+  text << model.name;
+  if (data_kind(options.data) == DataKind::kSequences)
+    text << ", " << model.layers << " layers of " << model.hidden << " channels";
+  else
+    text << " x " << model.width << ", " << model.norm << " norm";
+  return text.str();
+}
+
 }  // namespace
 
 std::string start_up_text(const Options& options, const World& world, const SampleSet& samples,
@@ -58,8 +70,7 @@ std::string start_up_text(const Options& options, const World& world, const Samp
   if (!world.device_note.empty()) text << "  device       " << world.device_note << "\n";
   text << "  data         " << samples.describe() << "\n";
   if (!data_note.empty()) text << "               " << data_note << "\n";
-  text << "  method       " << options.method.name << ", " << options.method.model.name << " x "
-       << options.method.model.width << ", " << options.method.model.norm << " norm, "
+  text << "  method       " << options.method.name << ", " << network_text(options) << ", "
        << grouped(parameters) << " parameters, " << options.train.run.dtype
        << (options.train.run.autocast == "none"
                ? ""

@@ -101,6 +101,8 @@ class Method : public torch::nn::Module {
   virtual void weights_replaced() {}
   /// Filled once, where a run begins; checkpoints hold them with the rest.
   virtual std::vector<BorrowedNetwork> borrowed() { return {}; }
+  /// Whether a step may leave this parameter of groups() out, by a draw: else the trainer says so.
+  virtual bool may_rest(const std::string& parameter) const { return false; }
   /// images [N, 3, H, W], or clips [N, 3, T, H, W], or windows of items [N, L] int64 ->
   /// features [N, F] for evaluation; call in evaluation mode, without graph.
   virtual at::Tensor embed(const at::Tensor& images) = 0;

@@ -126,12 +126,12 @@ const std::vector<ModelLine> kModels{
     vision_transformer("vit_small", 384),
     vision_transformer("vit_base", 768),
     video_resnet("r3d18", "R3D-18 for clips, with torchvision's parameter names", false),
+    video_resnet("r2plus1d18", "R(2+1)D-18 for clips, with torchvision's parameter names", true),
     {{"item_transformer", "SASRec's transformer, with the parameter names of S3-Rec and SRMA",
       InputKind::kSequences},
      [](const EncoderParts&) -> std::shared_ptr<Encoder> {
        TORCH_CHECK(false, "item_transformer is made by the recommenders themselves");
      }},
-    video_resnet("r2plus1d18", "R(2+1)D-18 for clips, with torchvision's parameter names", true),
 };
 
 const char* text_of(InputKind kind) {

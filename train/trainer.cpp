@@ -51,8 +51,7 @@ int Trainer::run() {
       save_for_sure();
     else if (done % parts_.options.checkpoint.every == 0)
       save();
-    if (evaluation_due(done) && done < total_steps_ && !stop_)
-      evaluate(Evaluation::When::kDuring);
+    if (evaluation_due(done) && done < total_steps_ && !stop_) evaluate(Evaluation::When::kDuring);
   }
   if (counters_["step"] < total_steps_ && !best_.give_up()) return kStoppedWithCheckpoint;
   save_for_sure();
@@ -156,10 +155,11 @@ void Trainer::freeze_others(const Phase& phase) {
 }
 
 void Trainer::warn_of_unreached(const std::vector<std::string>& names) {
-  if (names.empty() || warned_of_unreached_) return;
-  std::string text = "WARNING: the loss does not depend on these parameters:";
-  for (const std::string& name : names) text += " " + name;
-  parts_.sinks.message(text);
+  std::string unreached;
+  for (const std::string& name : names)
+    if (!parts_.method.may_rest(name)) unreached += " " + name;
+  if (unreached.empty() || warned_of_unreached_) return;
+  parts_.sinks.message("WARNING: the loss does not depend on these parameters:" + unreached);
   warned_of_unreached_ = true;
 }
 

@@ -40,6 +40,8 @@ std::unique_ptr<Command> make_models_command() {
 std::unique_ptr<Command> make_data_command() {
   std::vector<RegistryLine> lines;
   for (const DataSetRow& row : data_set_table()) lines.push_back({row.name, row.what});
+  lines.push_back(
+      {"NAME", "users' items in order, for recommenders: NAME.txt (a user a line) or NAME.inter"});
   return std::make_unique<ListCommand>(lines);
 }
 

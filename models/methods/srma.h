@@ -23,6 +23,9 @@ class Srma : public HistoryContrast {
                      const StepContext& context) override;
   at::Tensor embed(const at::Tensor& items) override;
   std::vector<BorrowedNetwork> borrowed() override;
+  bool may_rest(const std::string& parameter) const override {
+    return parameter.starts_with("encoder.augmented_layers.");
+  }
 
  private:
   at::Tensor next_item_outputs(const TokenRows& rows, const Batch& chunk,

@@ -48,6 +48,30 @@ TEST_F(Config, NestedAndDottedKeysOfEveryType) {
   EXPECT_EQ(origin_of(config, "device"), "default");
 }
 
+TEST_F(Config, AStageIsTheFileWithItsMapOverItAndTheCommandLineOverBoth) {
+  const std::string text =
+      "train.steps: 5\n"
+      "run.dir: runs/y\n"
+      "stages:\n"
+      "  - {}\n"
+      "  - {train.steps: 7, data: {root: '${run.dir}/1'}}\n";
+  EXPECT_EQ(load_text(text).stages, 2);
+  EXPECT_EQ(options.steps, 5);
+  write("main.yaml", text);
+  const auto load_stage = [&](int64_t stage, std::vector<std::string> overrides = {}) {
+    options = SampleOptions();
+    return load_config({.file = "main.yaml", .overrides = overrides, .stage = stage}, table);
+  };
+  load_stage(1);
+  EXPECT_EQ(options.steps, 5);
+  EXPECT_EQ(options.root, "");
+  EXPECT_EQ(origin_of(load_stage(2), "train.steps"), "main.yaml:5:19");
+  EXPECT_EQ(options.steps, 7);
+  EXPECT_EQ(options.root, "runs/y/1");
+  load_stage(2, {"train.steps=9"});
+  EXPECT_EQ(options.steps, 9);
+}
+
 TEST_F(Config, EmptyFilesLeaveTheDefaults) {
   for (const char* text : {"", "# nothing\n", "---\n", "{}\n", "defaults: []\n", "defaults:\n"}) {
     load_text(text);

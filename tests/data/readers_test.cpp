@@ -306,7 +306,8 @@ TEST(Registry, OptionsAreDeclaredOnceAndAgreeWithTheTable) {
   describe(table, data);
   describe(table, augment);
   ASSERT_NE(table.find("data.name"), nullptr);
-  EXPECT_EQ(table.find("data.name")->spec().choices.size(), data_set_table().size());
+  for (const DataSetRow& row : data_set_table())
+    EXPECT_NE(table.find("data.name")->spec().doc.find(row.name), std::string::npos) << row.name;
   for (const char* name : {"data.root", "data.workers", "data.prefetch"})
     EXPECT_TRUE(table.find(name)->spec().safe_to_change) << name;
   EXPECT_FALSE(table.find("data.index_list")->spec().safe_to_change);

@@ -1,11 +1,13 @@
 #include "equivalence/steps.h"
 
 #include "data/loader.h"
+#include "data/sequences/sequence_rows.h"
 #include "dist/gradient_sum.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
 #include "support/pictures.h"
 #include "support/ranks.h"
+#include "support/sequence_lists.h"
 #include "train/gradient_cache.h"
 #include "train/optimizer.h"
 #include "train/spread_state.h"
@@ -62,6 +64,18 @@ bool trains(const Phase& phase, const std::string& group) {
   return std::find(phase.groups.begin(), phase.groups.end(), group) != phase.groups.end();
 }
 
+constexpr int64_t kWindow = 8;  ///< items of a history that a recommender sees
+
+/// Users of 4 to 15 items: short, as long as the window, and longer.
+std::unique_ptr<SequenceSet> sequences_of(const Setting& setting) {
+  if (setting.items == 0) return nullptr;
+  Lists lists = drawn_lists(3, setting.samples, static_cast<int32_t>(setting.items), 12);
+  for (size_t user = 0; user < lists.size(); ++user)
+    lists[user].insert(lists[user].end(), {1, 2, 3 + static_cast<int32_t>(user) % 4});
+  return std::make_unique<SequenceSet>(std::make_shared<const Interactions>(
+      interactions_of(lists, static_cast<int32_t>(setting.items))));
+}
+
 void freeze_others(const TrainedGroups& groups, const Phase& phase) {
   for (const auto& [name, other] : groups)
     for (const auto& [parameter_name, parameter] : other.group.parameters)
@@ -92,20 +106,29 @@ Setting small_conv() {
 Trace run_steps(const Setting& setting, const Communicators& communicators) {
   const int rank = communicators.control->rank(), size = communicators.control->size();
   const NoisePictures pictures(setting.samples, setting.image_size, setting.classes);
+  const std::unique_ptr<SequenceSet> sequences = sequences_of(setting);
   AugmentOptions views;
   views.size = setting.image_size;
   views.blur_kernel = 3;
-  Loader loader(pictures,
+  std::unique_ptr<const RowMaker> rows;
+  if (sequences)
+    rows = std::make_unique<SequenceRows>(*sequences, kWindow);
+  else
+    rows = std::make_unique<ViewRows>(pictures, views, method_line(setting.method.name).views);
+  const SampleSet& samples = sequences ? static_cast<const SampleSet&>(*sequences) : pictures;
+  Loader loader(samples,
                 {.seed = 5,
                  .global_batch = setting.global_batch,
                  .micro_batch = setting.micro_batch,
                  .rank = rank,
-                 .world_size = size,
-                 .views = method_line(setting.method.name).views},
-                views);
-  const auto method = make_method(
-      setting.method, 5, *communicators.loss,
-      {.size = setting.image_size, .frames = setting.frames, .classes = setting.classes});
+                 .world_size = size},
+                std::move(rows));
+  const auto method = make_method(setting.method, 5, *communicators.loss,
+                                  {.size = setting.image_size,
+                                   .frames = setting.frames,
+                                   .classes = setting.classes,
+                                   .length = kWindow,
+                                   .sequences = sequences.get()});
   move_to(*method, c10::kCPU, setting.type);
   TrainedGroups groups = trained_groups(*method, setting.optim);
   std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase
@@ -113,12 +136,13 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
   for (int64_t step = 0; step < setting.steps; ++step) {
     Batch batch = loader.next();
     for (auto& [name, tensor] : batch.tensors) {
-      tensor = tensor.to(setting.type);
+      if (tensor.is_floating_point()) tensor = tensor.to(setting.type);
       if (setting.frames > 0) tensor = as_clips(tensor, setting.frames);
     }
     trace.cuts.push_back(batch.cut);
     StepContext context{communicators, 5, step, batch.epoch, batch.cut.rank_rows()};
     context.total_steps = setting.steps;
+    context.last_of_epoch = (step + 1) % loader.steps_per_epoch() == 0;
     auto& gradients = trace.gradients.emplace_back();
     for (const Phase& phase : method->plan(step, setting.steps)) {
       freeze_others(groups, phase);

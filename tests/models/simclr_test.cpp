@@ -1,8 +1,10 @@
 // The registry, and SimCLR's loss on one rank against loops over its own embeddings.
+#include "data/sequences/sequence_rows.h"
 #include "models/nets/layers.h"
 #include "models/nets/projection_head.h"
 #include "models/registry.h"
 #include "tests/eval/one_rank.h"
+#include "tests/support/sequence_lists.h"
 
 #include <cmath>
 #include <memory>
@@ -38,7 +40,9 @@ TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
   const std::vector<std::string> models = names_of(model_table());
   EXPECT_EQ(models, (std::vector<std::string>{"resnet18", "resnet34", "resnet50", "resnet101",
                                               "resnet152", "small_conv", "vit_small", "vit_base",
-                                              "r3d18", "r2plus1d18"}));
+                                              "r3d18", "r2plus1d18", "item_transformer"}));
+  const SequenceSet sequences(std::make_shared<const Interactions>(
+      testing::interactions_of({{1, 2, 3, 4}, {4, 3, 2, 1, 5}})));
   for (const std::string& method : names_of(method_table()))
     for (const std::string& model : models) {
       MethodOptions options;
@@ -46,7 +50,10 @@ TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
       options.model.name = model;
       options.model.width = 0.0625;
       options.moco.queue = options.videomoco.queue = 64;
-      const InputShape input{.size = 32, .frames = 8, .classes = 10};
+      const bool reads_items = method_line(method).input == InputKind::kSequences;
+      if (reads_items != (model == "item_transformer")) continue;
+      const InputShape input{
+          .size = 32, .frames = 8, .classes = 10, .length = 6, .sequences = &sequences};
       EXPECT_GT(make_method(options, 1, *alone, input)->parameters().size(), 0u) << method << model;
     }
   for (const RegistryLine& line : model_table()) EXPECT_FALSE(line.description.empty());

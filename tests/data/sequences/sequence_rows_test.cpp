@@ -154,7 +154,7 @@ TEST(SequenceRows, TellsWhatCannotBe) {
   const SequenceSet sound = set_of({{1, 2, 3, 4}}, 5);
   EXPECT_THROW(SequenceRows(sound, 0), std::invalid_argument);
   const SequenceRows rows(sound, 2);
-  int64_t* one[] = {nullptr};
+  std::byte* one[] = {nullptr};
   EXPECT_THROW(rows.make(0, random_key(1, Purpose::kAugmentation, 0), one), std::invalid_argument);
 }
 
