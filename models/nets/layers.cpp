@@ -54,9 +54,12 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
   if (!in_bfloat16_on_cpu(x)) return at::conv2d(x, weight, bias, stride_, padding_, dilation_);
+  // Of channels-last images LibTorch 2.11 writes only parts of the bfloat16 gradient of a dilated
+  // kernel, where their channels are more than 16 and no multiple of it (the frame generator's 24).
+  const auto layout =
+      dilation_ == 1 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   std::vector<int64_t> padding{padding_, padding_};
-  const at::Tensor images =
-      pad_small(x.contiguous(at::MemoryFormat::ChannelsLast), weight, dilation_, padding);
+  const at::Tensor images = pad_small(x.contiguous(layout), weight, dilation_, padding);
   return at::conv2d(images, weight, bias, stride_, padding, dilation_);
 }
 

@@ -16,7 +16,7 @@ namespace cltrain {
 
 /// 2-D convolution with square kernels: weight [out, in, k, k], bias [out] or none.
 /// Under bfloat16 autocast on the CPU x is made channels-last, as oneDNN has it, and so the result
-/// is.
+/// is; dilated kernels alone keep to whole channels (layers.cpp says why).
 class Conv2d : public torch::nn::Module {
  public:
   Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t padding = 0,

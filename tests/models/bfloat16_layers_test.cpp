@@ -177,6 +177,18 @@ TEST(Bfloat16Convolutions, FollowFloat32WhereTheKernelIsLargerThanTheInput) {
     }
 }
 
+// So does its gradient of a dilated kernel over channels-last images of some numbers of channels.
+TEST(Bfloat16Convolutions, FollowFloat32WhereKernelsAreDilated) {
+  for (const int64_t channels : {15, 20, 24, 32, 40})
+    for (const int64_t dilation : {2, 6}) {
+      SCOPED_TRACE(std::to_string(channels) + " channels, dilation " + std::to_string(dilation));
+      const at::Tensor x = filled("x", {3, channels, 30, 30});
+      expect_bfloat16_follows(Conv2d(channels, 24, 3, 1, dilation, dilation), x);
+      expect_bfloat16_follows(Conv2d(channels, 24, 3, 1, dilation, dilation),
+                              x.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+}
+
 std::map<std::string, at::Tensor> gradients(Encoder& net, const at::Tensor& x, bool bfloat16,
                                             at::Tensor& features) {
   net.zero_grad();
