@@ -18,16 +18,16 @@ namespace cltrain {
 struct DataOptions {
   /// A row of data_set_table() in data/registry.h, or the stem of a file of sequences.
   std::string name = "fashion_mnist";
-  std::string root = "";               ///< folder of the data set; empty: the set's own default
-  std::string train = "", val = "";    ///< of folders: they replace root/train, root/val
-  std::string index_list = "";         ///< .npy of training ids, or empty: every training image
-  int64_t workers = 0;                 ///< loader threads a rank; 0: this rank's share of the cores
-  int64_t prefetch = 4;                ///< batches prepared ahead of the step
-  bool drop_last = false;              ///< leave out the short last batch of an epoch
-  double max_bad_ratio = 0.01;         ///< of the training samples; more end the run
-  int64_t frames = 32;                 ///< of videos: frames of a clip
-  int64_t stride = 1;      ///< of videos: distance of a clip's frames, in average frame periods
-  int64_t eval_clips = 1;  ///< of videos: clips of each that evaluation looks at
+  std::string root = "";             ///< folder of the data set; empty: the set's own default
+  std::string train = "", val = "";  ///< of folders: they replace root/train, root/val
+  std::string index_list = "";       ///< .npy of training ids, or empty: every training image
+  int64_t workers = 0;               ///< loader threads a rank; 0: this rank's share of the cores
+  int64_t prefetch = 4;              ///< batches prepared ahead of the step
+  bool drop_last = false;            ///< leave out the short last batch of an epoch
+  double max_bad_ratio = 0.01;       ///< of the training samples; more end the run
+  int64_t frames = 32;               ///< of videos: frames of a clip
+  int64_t stride = 1;       ///< of videos: distance of a clip's frames, in average frame periods
+  int64_t eval_clips = 1;   ///< of videos: clips of each that evaluation looks at
   int64_t max_length = 50;  ///< of sequences: the last items that the network sees
   double min_rating = 0;    ///< of sequences: interactions rated lower are left out; 0: none
   int64_t user_core = 0, item_core = 0;  ///< of sequences: least interactions of a user, an item

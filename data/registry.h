@@ -22,8 +22,8 @@ struct DataSetRow {
 
 const std::vector<DataSetRow>& data_set_table();
 
-/// What the samples of a set are. A name that is not in the table is the stem of a file of sequences
-/// (data/sequences/open_sequences.h).
+/// What the samples of a set are. A name that is not in the table is the stem of a file of
+/// sequences (data/sequences/open_sequences.h).
 enum class DataKind { kImages, kClips, kSequences };
 DataKind data_kind(const DataOptions& options);
 

@@ -146,8 +146,9 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
 
 void require_pictures(const Options& options, const std::string& command) {
   if (data_kind(options.data) != DataKind::kSequences) return;
-  throw ConfigError("cltrain " + command + " works on pictures and clips, and method.name=" +
-                    options.method.name + " trains on sequences of items; cltrain eval, export and "
+  throw ConfigError("cltrain " + command +
+                    " works on pictures and clips, and method.name=" + options.method.name +
+                    " trains on sequences of items; cltrain eval, export and "
                     "recommend take such runs");
 }
 

@@ -57,8 +57,8 @@ struct OpenedRun {
 std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
                                     const std::vector<std::string>& overrides, int& rank,
                                     bool trained = true);
-/// For commands that work on pictures and clips: ConfigError where the run is a recommender's. `command`:
-/// "embed".
+/// For commands that work on pictures and clips: ConfigError where the run is a recommender's.
+/// `command`: "embed".
 void require_pictures(const Options& options, const std::string& command);
 
 /// Leaves the ranks: the communicators go before MPI does.

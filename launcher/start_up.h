@@ -13,7 +13,8 @@ namespace cltrain {
 
 /// Ranks, devices, threads, data, batch, negatives, parameters, run directory.
 std::string start_up_text(const Options& options, const World& world, const SampleSet& samples,
-                          const std::string& data_note, const Method& method, int64_t steps_per_epoch, int64_t total_steps);
+                          const std::string& data_note, const Method& method,
+                          int64_t steps_per_epoch, int64_t total_steps);
 
 /// What two sessions must share to be bit-identical; kept in checkpoints, differences are printed.
 std::map<std::string, std::string> environment_of(const World& world);

@@ -22,15 +22,15 @@ namespace cltrain {
 
 /// What a number is drawn for. Numbers are part of the file format of experiments: never reuse one.
 enum class Purpose : uint64_t {
-  kInitialWeights = 1,  ///< when = 0, sample id = hash of the parameter's name
-  kEpochOrder = 2,      ///< when = epoch
-  kAugmentation = 3,    ///< when = epoch, site = the transform's number
-  kDropout = 4,         ///< when = step, site = the dropout's number in the network
-  kReplacement = 5,     ///< when = epoch, sample id = the bad sample's, site = the attempt
-  kProbe = 6,           ///< when = epoch of the linear probe
-  kShuffle = 7,         ///< when = step: rows between ranks, for batch norm
-  kQueue = 8,           ///< when = 0, sample id = slot: keys of a queue at the start
-  kLayerDrop = 9,       ///< when = step, view = the view whose layers are drawn (0 where shared)
+  kInitialWeights = 1,   ///< when = 0, sample id = hash of the parameter's name
+  kEpochOrder = 2,       ///< when = epoch
+  kAugmentation = 3,     ///< when = epoch, site = the transform's number
+  kDropout = 4,          ///< when = step, site = the dropout's number in the network
+  kReplacement = 5,      ///< when = epoch, sample id = the bad sample's, site = the attempt
+  kProbe = 6,            ///< when = epoch of the linear probe
+  kShuffle = 7,          ///< when = step: rows between ranks, for batch norm
+  kQueue = 8,            ///< when = 0, sample id = slot: keys of a queue at the start
+  kLayerDrop = 9,        ///< when = step, view = the view whose layers are drawn (0 where shared)
   kSampledRanking = 10,  ///< when = 0: negatives of a sampled ranking
 };
 

@@ -44,9 +44,8 @@ fs::path weights_file_of(const BorrowedNetwork& network, const OptionTable& tabl
     if (was != is) differences += "\n  " + name + " was " + was + " there, and is " + is + " here";
   }
   if (!differences.empty())
-    throw ConfigError(network.option + "=" + network.from +
-                      ": that run does not fit this one:" + differences +
-                      "\nset them alike, or name another run");
+    throw ConfigError(network.option + "=" + network.from + ": that run does not fit this one:" +
+                      differences + "\nset them alike, or name another run");
   const fs::path file = from / "checkpoints" / "latest" / "state.safetensors";
   if (!fs::exists(file))
     throw CheckpointError(network.option + "=" + network.from +

@@ -33,11 +33,12 @@ void describe_length(OptionTable& table, LengthOptions& train) {
                     "that memory does not grow with train.global_batch; 0 = all at once",
              .unit = "samples",
              .min = 0});
-  table.add("train.patience", train.patience,
-            {.doc = "end after so many evaluations (eval.every, eval.every_epochs) without a better "
-                    "one, and report the best one's weights; 0: train to the end, keep the last",
-             .unit = "evaluations",
-             .min = 0});
+  table.add(
+      "train.patience", train.patience,
+      {.doc = "end after so many evaluations (eval.every, eval.every_epochs) without a better "
+              "one, and report the best one's weights; 0: train to the end, keep the last",
+       .unit = "evaluations",
+       .min = 0});
   table.add("train.max_skipped_steps", train.max_skipped_steps,
             {.doc = "steps with a loss or gradient that is not finite which may be skipped before "
                     "the run ends",

@@ -80,7 +80,8 @@ std::string ranking_protocol(const EvalOptions& options) {
     return "rank of each user's last item among " + std::to_string(options.sampled) +
            " drawn ones (" + options.sampled_by + "): not comparable with full ranking";
   return "rank of each user's last item among " +
-         std::string(options.candidates == "items" ? "all items" : "all ids, two of them no items") +
+         std::string(options.candidates == "items" ? "all items"
+                                                   : "all ids, two of them no items") +
          ", " + seen;
 }
 
@@ -99,18 +100,16 @@ RankingResult RankingEvaluation::rank(const at::Tensor& table, const Represent& 
         parts_.interactions.items(), options_.sampled,
         random_key(parts_.seed, Purpose::kSampledRanking, 0),
         options_.sampled_by == "popularity" ? training_counts_ : at::Tensor());
-  const ItemRanking ranking(table.detach(),
-                            {.history = options_.history, .candidates = options_.candidates},
-                            negatives);
+  const ItemRanking ranking(
+      table.detach(), {.history = options_.history, .candidates = options_.candidates}, negatives);
   RankingTally tally = ranking.tally();
   const auto users = static_cast<int64_t>(users_.size());
   for (int64_t begin = 0; begin < users; begin += options_.batch) {
     const int64_t count = std::min(options_.batch, users - begin);
-    RankedUsers batch =
-        ranked_users(parts_.interactions,
-                     std::span(users_).subspan(static_cast<size_t>(begin),
-                                               static_cast<size_t>(count)),
-                     part, parts_.window);
+    RankedUsers batch = ranked_users(
+        parts_.interactions,
+        std::span(users_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), part,
+        parts_.window);
     batch.queries.representations = represent(batch.windows);
     tally.add(ranking.rank(batch.queries));
   }
@@ -130,7 +129,10 @@ RankingResult RankingEvaluation::rank(Method& method, HeldOutPart part) const {
 RankingResult RankingEvaluation::rank_by_popularity(HeldOutPart part) const {
   return rank(
       popularity_table(training_counts_),
-      [](const at::Tensor& windows) { return at::ones({windows.size(0), 1}, at::kFloat); }, part);
+      [](const at::Tensor& windows) {
+        return at::ones({windows.size(0), 1}, at::kFloat);
+      },
+      part);
 }
 
 std::vector<EvaluationRecord> RankingEvaluation::measure(Method& method, int64_t step, When when) {
@@ -140,10 +142,8 @@ std::vector<EvaluationRecord> RankingEvaluation::measure(Method& method, int64_t
     const auto started = std::chrono::steady_clock::now();
     const RankingResult result = measured();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
-    records.push_back({.step = step,
-                       .probe = probe,
-                       .scores = named_values(result),
-                       .seconds = took.count()});
+    records.push_back(
+        {.step = step, .probe = probe, .scores = named_values(result), .seconds = took.count()});
   };
   switch (when) {
     case When::kStart:

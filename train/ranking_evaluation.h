@@ -35,8 +35,8 @@ class RankingEvaluation : public Evaluation {
   explicit RankingEvaluation(RankingEvaluationParts parts);
 
   bool possible() const override { return options_.enabled; }
-  /// The probes "popularity" and "untrained" at the start and "test" at the end, on the last item of
-  /// each user; "validation" during training, on the one before.
+  /// The probes "popularity" and "untrained" at the start and "test" at the end, on the last item
+  /// of each user; "validation" during training, on the one before.
   std::vector<EvaluationRecord> measure(Method& method, int64_t step, When when) override;
   /// NDCG@20 of "validation".
   std::optional<double> merit(const std::vector<EvaluationRecord>& records) const override;

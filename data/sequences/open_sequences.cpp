@@ -33,7 +33,8 @@ Interactions read_file(const DataOptions& options) {
     throw DataError("data.root is empty, and data.name=" + options.name +
                     " has no default folder: set data.root=FOLDER, the folder with " +
                     options.name + ".txt or " + options.name + ".inter");
-  const fs::path text = folder / (options.name + ".txt"), inter = folder / (options.name + ".inter");
+  const fs::path text = folder / (options.name + ".txt"),
+                 inter = folder / (options.name + ".inter");
   std::error_code error;
   if (fs::exists(inter, error)) {
     AtomicInterOptions chosen;

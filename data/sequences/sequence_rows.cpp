@@ -38,8 +38,7 @@ std::vector<RowField> fields_of(const SequenceSet& set, int64_t window) {
                                 " items; allowed: 1 or more");
   int64_t longest = window;
   for (int64_t position = 0; position < set.size(); ++position)
-    longest = std::max(longest,
-                       static_cast<int64_t>(training_input(set.history(position)).size()));
+    longest = std::max(longest, static_cast<int64_t>(training_input(set.history(position)).size()));
   return {{"items", {window}, true},
           {"targets", {window}, true},
           {"negatives", {window}, true},

@@ -1,10 +1,11 @@
 // cltrain recommend: what a trained recommender proposes to a user of its data, or to anyone with a
 // history, in the ids of the data's file.
+#include "eval/recommend.h"
+
 #include "configs/mistakes.h"
 #include "data/durable_file.h"
 #include "data/sequences/leave_one_out.h"
 #include "dist/exit_codes.h"
-#include "eval/recommend.h"
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
 #include "models/methods/sequence_recommender.h"
@@ -110,9 +111,10 @@ class RecommendCommand : public Command {
       std::printf("wrote %s\n", out_.c_str());
       return;
     }
-    std::printf("%s, %s; %zu items of history, the network sees the last %lld\nrank\titem\tscore\n%s",
-                run.options().method.name.c_str(), run.weights.c_str(), history.size(),
-                static_cast<long long>(window), lines.c_str());
+    std::printf(
+        "%s, %s; %zu items of history, the network sees the last %lld\nrank\titem\tscore\n%s",
+        run.options().method.name.c_str(), run.weights.c_str(), history.size(),
+        static_cast<long long>(window), lines.c_str());
   }
 
   RunChoice choice_;

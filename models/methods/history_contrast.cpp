@@ -58,8 +58,8 @@ at::Tensor HistoryContrast::view_items(const Batch& chunk, const StepContext& co
   const at::Tensor& items = chunk.tensors.at("items");
   const at::Tensor history = chunk.tensors.at("history").cpu().contiguous();
   const int64_t rows = items.size(0), window = items.size(1), length = history.size(1);
-  const PhiloxKey key = random_key(context.seed, Purpose::kAugmentation,
-                                   static_cast<uint64_t>(context.epoch));
+  const PhiloxKey key =
+      random_key(context.seed, Purpose::kAugmentation, static_cast<uint64_t>(context.epoch));
   at::Tensor made = at::empty({rows, window}, at::kLong);
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t user = chunk.ids.const_data_ptr<int64_t>()[row];
@@ -116,7 +116,8 @@ LossShare HistoryContrast::contrast(const Phase&, const std::vector<at::Tensor>&
           .embeddings = {unit_rows(encoded[1].detach()), unit_rows(encoded[2].detach())}};
 }
 
-LossPlan HistoryContrast::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+LossPlan HistoryContrast::plan_loss(const LossShape& shape,
+                                    const ContrastSettings& settings) const {
   return plan_nt_xent(shape, settings);
 }
 

@@ -79,8 +79,7 @@ at::Tensor SequenceRecommender::next_item_outputs(const TokenRows& rows, const B
 at::Tensor SequenceRecommender::mean_over_targets(const at::Tensor& losses, const Batch& batch,
                                                   const StepContext& context) {
   const auto here = batch.tensors.at("targets").count_nonzero().item<int64_t>();
-  const std::vector<int64_t> targets =
-      context.communicators.control->all_gather_count(here);
+  const std::vector<int64_t> targets = context.communicators.control->all_gather_count(here);
   const int64_t all = std::accumulate(targets.begin(), targets.end(), int64_t{0});
   return losses.sum(at::kDouble) / static_cast<double>(std::max<int64_t>(all, 1));
 }

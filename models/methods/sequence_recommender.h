@@ -5,7 +5,8 @@
 // is that item's score for what comes next. The loss is the binary cross-entropy of the item that
 // did come, against one that the user never had (data/sequences/sequence_rows.h):
 //
-//   -log sigmoid(h . e_next) - log sigmoid(-h . e_other),   mean over the targets of the global batch
+//   -log sigmoid(h . e_next) - log sigmoid(-h . e_other),   mean over the targets of the global
+//   batch
 #pragma once
 
 #include "models/method.h"

@@ -47,8 +47,8 @@ std::vector<BorrowedNetwork> Srma::borrowed() {
 }
 
 std::vector<int64_t> Srma::kept(const StepContext& context, uint32_t view) const {
-  const PhiloxKey key = random_key(context.seed, Purpose::kLayerDrop,
-                                   static_cast<uint64_t>(context.step));
+  const PhiloxKey key =
+      random_key(context.seed, Purpose::kLayerDrop, static_cast<uint64_t>(context.step));
   return kept_layers(
       key, options_of_srma_.layers,
       {.dropped = options_of_srma_.drop_layers, .threshold = options_of_srma_.keep_below},
@@ -78,9 +78,8 @@ std::vector<at::Tensor> Srma::encode(const Phase& phase, const Batch& chunk,
   DropoutDraws masks;
   if (options_of_srma_.complement_dropout) masks = draws(chunk, context, kComplementPass);
   const TokenRows rows = rows_of(chunk.tensors.at("items"));
-  const at::Tensor outputs =
-      complement_layers_->forward(complement_->forward(rows, masks), rows,
-                                  all_layers(options_of_srma_.layers), masks);
+  const at::Tensor outputs = complement_layers_->forward(
+      complement_->forward(rows, masks), rows, all_layers(options_of_srma_.layers), masks);
   encoded.push_back(vector_of(outputs, rows));
   return encoded;
 }
@@ -91,8 +90,7 @@ LossShare Srma::contrast(const Phase& phase, const std::vector<at::Tensor>& enco
   if (!complement_) return loss;
   const at::Tensor with_complement = pair_loss(encoded.at(1), encoded.at(3), context) +
                                      pair_loss(encoded.at(2), encoded.at(3), context);
-  loss.share = loss.share +
-               options_.weight * options_of_srma_.complement_weight * with_complement;
+  loss.share = loss.share + options_.weight * options_of_srma_.complement_weight * with_complement;
   loss.scalars.emplace_back("complement_loss",
                             over_ranks(with_complement, *context.communicators.control));
   return loss;

@@ -1,8 +1,8 @@
 // For the tests of sequences: text files, and the real sets where they are found.
 #pragma once
 
-#include "tests/support/sequence_lists.h"
 #include "tests/data/test_files.h"
+#include "tests/support/sequence_lists.h"
 
 #include <iostream>
 #include <string>
