@@ -12,6 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr const char* kRankingScore = "NDCG@20";
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 [[noreturn]] void damaged(const std::string& where, const std::string& what) {
@@ -52,8 +53,9 @@ void add_accuracy(RunCurves& curves, const Json& line, int64_t step, const std::
   const auto probe = line.find("probe"), scores = line.find("scores");
   if (probe == line.end() || !probe->is_string() || scores == line.end() || !scores->is_object())
     damaged(where, "no \"probe\" with \"scores\" in it");
-  for (const char* score : {"top1", "accuracy"}) {
+  for (const char* score : {"top1", "accuracy", kRankingScore}) {
     if (!scores->contains(score)) continue;
+    curves.ranking = curves.ranking || score == kRankingScore;
     curves.accuracy[probe->get<std::string>()].add(static_cast<double>(step),
                                                    number(*scores, score, where));
     return;

@@ -27,7 +27,8 @@ struct Curve {
 
 struct RunCurves {
   Curve loss, samples_per_second, learning_rate;
-  std::map<std::string, Curve> accuracy;  ///< by probe: its score top1, or accuracy
+  std::map<std::string, Curve> accuracy;  ///< by probe: its score top1, accuracy or NDCG@20
+  bool ranking = false;                   ///< the scores are NDCG@20: of a recommender
 };
 
 /// Reads metrics.jsonl and, where there is one, evaluations.jsonl of a run directory. Throws where

@@ -59,11 +59,15 @@ std::string legend(const std::vector<std::string>& names, const std::vector<RunC
 }
 
 std::vector<Panel> panels_of(const std::vector<RunCurves>& runs) {
-  std::vector<Panel> panels = {
-      {.title = "Loss", .smooth = true},
-      {.title = "Accuracy", .percent = true, .labelled = true, .one_run = runs.size() == 1},
-      {.title = "Samples per second", .from_zero = true, .smooth = true},
-      {.title = "Learning rate", .from_zero = true}};
+  const bool ranking =
+      std::any_of(runs.begin(), runs.end(), [](const RunCurves& run) { return run.ranking; });
+  std::vector<Panel> panels = {{.title = "Loss", .smooth = true},
+                               {.title = ranking ? "NDCG@20" : "Accuracy",
+                                .percent = true,
+                                .labelled = true,
+                                .one_run = runs.size() == 1},
+                               {.title = "Samples per second", .from_zero = true, .smooth = true},
+                               {.title = "Learning rate", .from_zero = true}};
   std::map<std::string, size_t> probes;  // every run's, so that a probe looks alike in all
   for (const RunCurves& run : runs)
     for (const auto& [probe, curve] : run.accuracy) probes.emplace(probe, 0);

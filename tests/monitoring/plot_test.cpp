@@ -162,6 +162,18 @@ TEST_F(PlotTest, ARunWithEvaluations) {
   EXPECT_EQ(count(svg, "<g "), count(svg, "</g>"));
 }
 
+TEST_F(PlotTest, OfARecommenderTheRankingIsDrawn) {
+  const std::string svg = plot_runs_svg({make_run(
+      "r", steps(20),
+      R"({"step":0,"probe":"popularity","scores":{"HR@5":0.1,"NDCG@20":0.05},"seconds":1})"
+      "\n"
+      R"({"step":20,"probe":"test","scores":{"HR@5":0.2,"NDCG@20":0.125},"seconds":1})"
+      "\n")});
+  for (const char* text : {">NDCG@20<", ">popularity<", ">test<", "test 12.5 %"})
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  EXPECT_EQ(svg.find(">Accuracy<"), std::string::npos);
+}
+
 TEST_F(PlotTest, SeveralRunsAreToldApart) {
   const std::string svg =
       plot_runs_svg({make_run("one/x", steps(5)), make_run("two/x/", steps(7))});
