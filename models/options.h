@@ -136,6 +136,8 @@ struct MethodOptions {
 };
 
 void describe(OptionTable& table, MethodOptions& options);
+/// The part of it that srma, cl4srec and coserec read.
+void describe_recommenders(OptionTable& table, MethodOptions& options);
 
 /// What one range cannot say, for `ranks` ranks: options of another method than the one chosen,
 /// slices of batch norm that do not fit the ranks, a queue shorter than the ranks. One sentence a

@@ -4,6 +4,7 @@
 #include "train/files.h"
 #include "train/safetensors.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <string_view>
@@ -19,6 +20,11 @@ namespace fs = std::filesystem;
 
 // Of runs with train.patience the best weights, else the newest.
 constexpr std::string_view kCheckpointPrefixes[] = {"best.model.encoder.", "model.encoder."};
+
+// What released files hold beside the encoder: classifiers of torchvision and timm, and what S3-Rec
+// pretrains with.
+constexpr std::string_view kBeside[] = {
+    "fc.", "head.", "attribute_embeddings.", "aap_norm.", "mip_norm.", "map_norm.", "sp_norm."};
 
 using TensorsByName = std::map<std::string, at::Tensor>;
 
@@ -59,9 +65,11 @@ TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted
       if (prefix.empty() && name.starts_with(candidate)) prefix = candidate;
   TensorsByName found;
   for (const auto& [name, tensor] : all) {
-    const bool classifier =  // torchvision's or timm's
-        (name.starts_with("fc.") || name.starts_with("head.")) && !wanted.contains(name);
-    if (prefix.empty() ? classifier : !name.starts_with(prefix))
+    const bool beside =
+        !wanted.contains(name) &&
+        std::any_of(std::begin(kBeside), std::end(kBeside),
+                    [&](std::string_view start) { return name.starts_with(start); });
+    if (prefix.empty() ? beside : !name.starts_with(prefix))
       ignored.push_back(name);
     else
       found[name.substr(prefix.size())] = tensor;
@@ -129,12 +137,13 @@ InitialWeights load_initial_weights(torch::nn::Module& encoder, const fs::path& 
     if (!live.contains(name))
       differences += "\n  only in the file: " + name + " (" + shape_text(tensor) + ")";
   if (!differences.empty())
-    throw CheckpointError("the weights in " + path.string() +
-                          " do not fit this encoder:" + differences +
-                          "\nNothing was changed. Needed are torchvision's names (vit_*: timm's) "
-                          "without a prefix; set model.name, model.width, model.small_stem, "
-                          "model.patch, augment.size and model.norm as the weights were trained, "
-                          "or give another file");
+    throw CheckpointError(
+        "the weights in " + path.string() + " do not fit this encoder:" + differences +
+        "\nNothing was changed. Needed are torchvision's names (vit_*: timm's) "
+        "without a prefix; set model.name, model.width, model.small_stem, "
+        "model.patch, augment.size and model.norm (of recommenders model.layers, "
+        "model.hidden, data.max_length and the data) as the weights were trained, "
+        "or give another file");
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(stored.at(name));
   result.sha256 = backbone_sha256(encoder);
   return result;

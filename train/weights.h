@@ -3,9 +3,10 @@
 // models/nets/): parameters and buffers, counters of batches as int64. A ResNet's file loads into
 // torchvision's ResNet without its `fc`, a Vision Transformer's into timm's without its `head`.
 //
-// load_initial_weights also takes a file that has this classifier (left out, and reported),
-// the state.safetensors of a checkpoint (its tensors below "model.encoder."), and weights in
-// float64, float32, float16 or bfloat16, which are converted to the encoder's type.
+// load_initial_weights also takes a file that has this classifier, or what S3-Rec pretrains with
+// (left out, and reported), the state.safetensors of a checkpoint (its tensors below
+// "model.encoder."), and weights in float64, float32, float16 or bfloat16, which are converted to
+// the encoder's type.
 //
 // Nothing here is collective: rank 0 exports; to load, either every rank reads the file, which
 // gives all the same bits, or rank 0 does and spreads the state (train/spread_state.h). For a run

@@ -2,6 +2,7 @@
 #include "train/weights.h"
 
 #include "models/nets/resnet.h"
+#include "models/nets/sequence_encoder.h"
 #include "models/nets/small_conv.h"
 #include "models/nets/video_resnet.h"
 #include "models/nets/vision_transformer.h"
@@ -140,6 +141,35 @@ TEST_F(Weights, ACheckpointGivesItsEncoder) {
     all.emplace_back("model.encoder." + name, tensor);
   write_safetensors(file(), all);
   EXPECT_EQ(load_initial_weights(*other, file()).ignored.size(), 3u);
+  EXPECT_TRUE(equal_states(*net, *other));
+}
+
+TEST_F(Weights, ACheckpointWithItsBestWeightsGivesThose) {
+  const auto last = resnet(1), best = resnet(2), other = resnet(3);
+  std::vector<NamedTensor> all{{"best.counts", at::ones({3}, at::kLong)}};
+  for (const auto& [name, tensor] : state_of(*last))
+    all.emplace_back("model.encoder." + name, tensor);
+  for (const auto& [name, tensor] : state_of(*best))
+    all.emplace_back("best.model.encoder." + name, tensor);
+  write_safetensors(file(), all);
+  load_initial_weights(*other, file());
+  EXPECT_TRUE(equal_states(*best, *other));
+}
+
+TEST_F(Weights, WhatS3RecPretrainsWithIsLeftOutOfItsEncoder) {
+  const auto recommender = [](uint64_t seed) {
+    auto net = std::make_shared<SequenceEncoder>(SequenceEncoderSettings{
+        .items = 9, .max_length = 5, .layers = 1, .layer = {.dim = 8, .inner = 16}});
+    initialize_sequence_layers(*net, seed);
+    return net;
+  };
+  const auto net = recommender(1), other = recommender(2);
+  std::vector<NamedTensor> all{{"aap_norm.weight", at::ones({8, 8})},
+                               {"attribute_embeddings.weight", at::ones({3, 8})}};
+  for (const auto& item : state_of(*net)) all.push_back(item);
+  write_safetensors(file(), all);
+  EXPECT_EQ(load_initial_weights(*other, file()).ignored,
+            (std::vector<std::string>{"aap_norm.weight", "attribute_embeddings.weight"}));
   EXPECT_TRUE(equal_states(*net, *other));
 }
 
