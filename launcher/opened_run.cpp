@@ -118,12 +118,14 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   rank = run->world.rank;
   set_numerics(options.train.run);
   run->communicators = open_communicators(run->world);
-  InputShape input = input_shape(options);
+  InputShape input;
   if (data_kind(options.data) == DataKind::kSequences) {
     run->sequences = open_sequences(options.data);
+    input = input_shape(options);
     input.sequences = run->sequences.get();
   } else {
     run->data = open_datasets(options.data);
+    input = input_shape(options, *run->data.train);
   }
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
