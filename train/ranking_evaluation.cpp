@@ -51,10 +51,11 @@ RankedUsers ranked_users(const Interactions& all, std::span<const int64_t> users
   return ranked;
 }
 
+/// Inputs and targets: all but each user's last two items.
 at::Tensor counts_in_training(const Interactions& all) {
   at::Tensor counts = at::zeros({all.items() + 2}, at::kLong);
   for (int64_t user = 0; user < all.users(); ++user)
-    for (const int32_t item : training_input(all.history(user)))
+    for (const int32_t item : without_last(all.history(user), 2))
       ++counts.mutable_data_ptr<int64_t>()[item];
   return counts;
 }
