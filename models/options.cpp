@@ -158,6 +158,17 @@ void describe_coserec(OptionTable& table, CoserecOptions& coserec) {
        .min = 0});
 }
 
+void describe_easyrec(OptionTable& table, EasyrecOptions& easyrec) {
+  table.add("easyrec.model", easyrec.model,
+            {.doc = "file that describes features and backbone, looked for like a config: "
+                    "easyrec/cl4srec_ml100k.yaml"});
+  table.add(
+      "easyrec.l2_regularization", easyrec.l2_regularization,
+      {.doc = "weight of half the squares of all weights but embeddings, in the loss", .min = 0});
+  table.add("easyrec.embedding_regularization", easyrec.embedding_regularization,
+            {.doc = "weight of half the squares of all embeddings, in the loss", .min = 0});
+}
+
 /// Sections of the table that only some methods read.
 struct Section {
   std::string prefix;
@@ -176,6 +187,7 @@ const std::vector<Section>& sections() {
       {"srma.", {"srma"}, ""},
       {"cl4srec.", {"cl4srec"}, ""},
       {"coserec.", {"coserec"}, ""},
+      {"easyrec.", {"cl4srec_easyrec"}, ""},
       {"finetune.", {"finetune"}, ""},
   };
   return all;
@@ -307,6 +319,7 @@ void describe(OptionTable& table, MethodOptions& options) {
   describe_srma(table, options.srma);
   describe_contrast(table, "cl4srec", options.cl4srec.contrast, false);
   describe_coserec(table, options.coserec);
+  describe_easyrec(table, options.easyrec);
   table.add("finetune.label_smoothing", options.finetune.label_smoothing,
             {.doc = "share of the target that is spread evenly over all classes",
              .min = 0,
@@ -355,6 +368,10 @@ std::vector<std::string> problems(const MethodOptions& options, int ranks) {
     found.push_back("srma.drop_layers=" + std::to_string(srma.drop_layers) +
                     " is more than srma.layers=" + std::to_string(srma.layers) +
                     " has; set it to at most that, or to 0 for none");
+  if (options.name == "cl4srec_easyrec" && options.easyrec.model.empty())
+    found.push_back(
+        "easyrec.model is empty, and method.name=cl4srec_easyrec has no network without "
+        "it; set easyrec.model=FILE, as easyrec/cl4srec_ml100k.yaml");
   if (options.name == "moco_v3" && options.loss.exchange == "balanced")
     found.push_back(
         "loss.exchange=balanced shares out pairs of equals, and moco_v3 compares "
