@@ -92,7 +92,8 @@ void describe(OptionTable& table, DataOptions& options) {
        .min = 1,
        .max = 1024});
   table.add("data.max_length", options.max_length,
-            {.doc = "recommenders: the network sees the last so many items of a user",
+            {.doc = "recommenders and click-through models: the network sees the last so many "
+                    "items of a user",
              .unit = "items",
              .min = 2,
              .max = 4096});
@@ -105,6 +106,14 @@ void describe(OptionTable& table, DataOptions& options) {
              .min = 0});
   table.add("data.item_core", options.item_core,
             {.doc = "the same of items", .unit = "interactions", .min = 0});
+  table.add(
+      "data.click_rating", options.click_rating,
+      {.doc = "click-through models on NAME.inter: interactions rated so or higher are clicks"});
+  table.add("data.rows", options.rows,
+            {.doc = "clicks_synthetic: rows, a fifth of them for the test",
+             .unit = "rows",
+             .min = 10,
+             .max = 10000000});
   table.add("data.eval_clips", options.eval_clips,
             {.doc = "videos: clips of each, evenly spaced, whose features evaluation averages",
              .unit = "clips",

@@ -31,6 +31,8 @@ struct DataOptions {
   int64_t max_length = 50;  ///< of sequences: the last items that the network sees
   double min_rating = 0;    ///< of sequences: interactions rated lower are left out; 0: none
   int64_t user_core = 0, item_core = 0;  ///< of sequences: least interactions of a user, an item
+  double click_rating = 4;               ///< of clicks from ratings: the lowest that is a click
+  int64_t rows = 20000;                  ///< of clicks_synthetic
 };
 
 /// A number for every view: the same for all, or one each.

@@ -62,6 +62,9 @@ DatasetPair open_whole(const DataOptions& options) {
     return open_tar_shards(options.root, options.train, options.val);
   if (options.name == "video_folder")
     return open_video_folders(options.root, options.train, options.val, clips_of(options));
+  if (data_kind(options) == DataKind::kClicks)
+    throw DataError("data.name=" + options.name + " shows no pictures; choose another set, or " +
+                    "method.name=cl4srec_easyrec");
   throw std::logic_error("data.name=" + options.name + " is in the table but has no opener");
 }
 
@@ -84,7 +87,7 @@ const DataSetRow& row_of(const DataOptions& options) {
 }  // namespace
 
 const std::vector<DataSetRow>& data_set_table() {
-  constexpr bool kFolders = true, kVideos = true;
+  constexpr bool kFolders = true, kVideos = true, kClicks = true;
   static const std::vector<DataSetRow> table = {
       {"fashion_mnist", "Fashion-MNIST, 60,000 + 10,000 grey images 28 x 28 (IDX, gz or plain)"},
       {"mnist", "MNIST, 60,000 + 10,000 grey digits 28 x 28 (IDX, gz or plain)"},
@@ -97,6 +100,8 @@ const std::vector<DataSetRow>& data_set_table() {
       {"video_folder",
        "video files, any that FFmpeg reads; sub-folders are classes; views are clips", kFolders,
        kVideos},
+      {"clicks_synthetic", "rows in the schema of Taobao's advertisements, clicked by a known rule",
+       !kFolders, !kVideos, kClicks},
   };
   return table;
 }
@@ -115,12 +120,14 @@ DatasetPair open_datasets(const DataOptions& options) {
 
 DataKind data_kind(const DataOptions& options) {
   for (const DataSetRow& row : data_set_table())
-    if (row.name == options.name) return row.videos ? DataKind::kClips : DataKind::kImages;
+    if (row.name == options.name)
+      return row.clicks ? DataKind::kClicks : row.videos ? DataKind::kClips : DataKind::kImages;
   return DataKind::kSequences;
 }
 
 ViewShape view_shape(const DataOptions& data, const AugmentOptions& augment) {
-  if (data_kind(data) == DataKind::kSequences) return {};
+  const DataKind kind = data_kind(data);
+  if (kind == DataKind::kSequences || kind == DataKind::kClicks) return {};
   if (row_of(data).videos) return clip_shape(clips_of(data), augment);
   return {3, augment.size, augment.size};
 }

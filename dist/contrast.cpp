@@ -29,6 +29,14 @@ at::Tensor global_clip(const at::Tensor& x, const at::Tensor& y, const at::Tenso
   return (losses.rows.sum() + losses.columns.sum()) / static_cast<double>(2 * where.total());
 }
 
+at::Tensor global_one_way(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+                          const std::vector<int64_t>& rows, const Communicator& communicator,
+                          const Enter& enter, const ContrastSettings& settings) {
+  const GlobalRows where = global_rows(rows, communicator, settings);
+  const TwoWayLse losses = global_two_way_lse(x, y, scale, where, enter, /*minus_positives=*/true);
+  return losses.rows.sum() / static_cast<double>(where.total());
+}
+
 at::Tensor global_queue_info_nce(const at::Tensor& queries, const at::Tensor& keys,
                                  const ShardedQueue& queue, const at::Tensor& scale,
                                  const std::vector<int64_t>& rows, const Communicator& communicator,

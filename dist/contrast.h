@@ -38,6 +38,14 @@ at::Tensor global_clip(
     const std::vector<int64_t>& rows, const Communicator& communicator,
     const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
 
+/// InfoNCE in one direction over the global batch (van den Oord et al., arXiv 1807.03748, equation
+/// 4): each x's own y is its positive, the y of all others its negatives; both get a gradient.
+/// Exchange kBalanced is refused. Share of the mean over the global batch, float64.
+at::Tensor global_one_way(
+    const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+    const std::vector<int64_t>& rows, const Communicator& communicator,
+    const Enter& enter = [](const char*) {}, const ContrastSettings& settings = {});
+
 /// InfoNCE with a queue (MoCo, He et al., arXiv 1911.05722, equation 1): queries and keys
 /// [rows[rank], D] are this rank's pairs, the negatives are all of the queue's keys, faded with age
 /// where decay < 1. Keys get no gradient. Returns this rank's share of the mean over the global

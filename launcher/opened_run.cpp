@@ -3,6 +3,7 @@
 #include "configs/mistakes.h"
 #include "data/sequences/open_sequences.h"
 #include "launcher/build_info.h"
+#include "launcher/model_file.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
@@ -103,6 +104,7 @@ std::unique_ptr<RunOptionsRead> read_run_options(const RunChoice& choice,
   const ResolvedConfig config =
       load_config({.file = file, .overrides = overrides, .search = config_folders()}, read->table);
   read->name = choice.run.empty() ? config.stem : run_name(choice.run);
+  if (!choice.run.empty()) read->options.method = with_model_file(read->options.method, choice.run);
   refuse_problems(read->options, 1);
   return read;
 }
@@ -118,19 +120,23 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   rank = run->world.rank;
   set_numerics(options.train.run);
   run->communicators = open_communicators(run->world);
-  InputShape input;
-  if (data_kind(options.data) == DataKind::kSequences) {
+  InputShape input = input_shape(options);
+  const DataKind kind = data_kind(options.data);
+  if (kind == DataKind::kSequences) {
     run->sequences = open_sequences(options.data);
-    input = input_shape(options);
     input.sequences = run->sequences.get();
+  } else if (kind == DataKind::kClicks) {
+    run->clicks = open_clicks(options.data);
+    input.clicks = &run->clicks.train->columns();
   } else {
     run->data = open_datasets(options.data);
     input = input_shape(options, *run->data.train);
   }
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
-  run->method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
-                            *run->communicators.loss, input);
+  run->method =
+      make_method(with_model_file(options.method), static_cast<uint64_t>(options.train.run.seed),
+                  *run->communicators.loss, input);
   move_to(*run->method, run->world.device, run->type);
   if (!trained) {
     load_first_weights(*run);
@@ -147,11 +153,15 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
 }
 
 void require_pictures(const Options& options, const std::string& command) {
-  if (data_kind(options.data) != DataKind::kSequences) return;
-  throw ConfigError("cltrain " + command +
-                    " works on pictures and clips, and method.name=" + options.method.name +
-                    " trains on sequences of items; cltrain eval, export and "
-                    "recommend take such runs");
+  const DataKind kind = data_kind(options);
+  const std::string works = "cltrain " + command +
+                            " works on pictures and clips, and method.name=" + options.method.name +
+                            " trains on ";
+  if (kind == DataKind::kSequences)
+    throw ConfigError(works +
+                      "sequences of items; cltrain eval, export and recommend take such runs");
+  if (kind == DataKind::kClicks)
+    throw ConfigError(works + "rows of clicks; cltrain eval and export take such runs");
 }
 
 void close_run(std::unique_ptr<OpenedRun> run) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "configs/config.h"
+#include "data/clicks/open_clicks.h"
 #include "data/registry.h"
 #include "data/sequences/sequence_rows.h"
 #include "dist/communicator.h"
@@ -39,8 +40,9 @@ struct OpenedRun {
   std::unique_ptr<RunOptionsRead> read;
   World world;
   Communicators communicators;
-  DatasetPair data;                        ///< pictures or clips; of a recommender empty
+  DatasetPair data;                        ///< pictures or clips; of the others empty
   std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
+  ClickPair clicks;                        ///< of a click-through model
   std::shared_ptr<Method> method;
   at::ScalarType type = at::kFloat;
   int64_t workers = 1;           ///< decoding threads
@@ -57,7 +59,7 @@ struct OpenedRun {
 std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
                                     const std::vector<std::string>& overrides, int& rank,
                                     bool trained = true);
-/// For commands that work on pictures and clips: ConfigError where the run is a recommender's.
+/// For commands that work on pictures and clips: ConfigError where the run is another one.
 /// `command`: "embed".
 void require_pictures(const Options& options, const std::string& command);
 

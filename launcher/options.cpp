@@ -1,7 +1,8 @@
 #include "launcher/options.h"
 
 #include "configs/mistakes.h"
-#include "data/registry.h"
+#include "launcher/model_file.h"
+#include "models/backbone/model_file.h"
 #include "models/registry.h"
 #include "ops/lse_cuda.h"
 
@@ -16,6 +17,12 @@ DescribedOptions::DescribedOptions(const std::string& run) {
   describe(table, options.eval);
   describe(table, options.dist);
   describe(table, options.metrics);
+}
+
+DataKind data_kind(const Options& options) {
+  const DataKind kind = data_kind(options.data);
+  const bool clicks = method_line(options.method.name).input == InputKind::kClicks;
+  return clicks && kind == DataKind::kSequences ? DataKind::kClicks : kind;
 }
 
 InputShape input_shape(const Options& options) {
@@ -45,23 +52,27 @@ constexpr Feed kFeeds[] = {
      "set data.name=video_folder and data.root=FOLDER"},
     {InputKind::kSequences, DataKind::kSequences, "sequences of items",
      "set data.name=NAME for NAME.txt or NAME.inter in data.root"},
+    {InputKind::kClicks, DataKind::kClicks, "rows of clicks",
+     "set data.name=clicks_synthetic, or data.name=NAME for NAME.inter in data.root"},
 };
 
 std::string names_of_data_sets() {
   std::string names;
-  for (const DataSetRow& row : data_set_table()) names += (names.empty() ? "" : ", ") + row.name;
+  for (const DataSetRow& row : data_set_table())
+    if (!row.clicks) names += (names.empty() ? "" : ", ") + row.name;
   return names;
 }
 
 // Images for a method of images, and so on; one sentence, or none where all is well.
 std::string kind_of_data_problem(const Options& options) {
-  const DataKind given = data_kind(options.data);
+  const DataKind given = data_kind(options);
   const RegistryLine method = method_line(options.method.name);
   const std::string unknown = "data.name=" + options.data.name +
                               ": no such data set of images or videos (" + names_of_data_sets() +
                               "), and method.name=" + method.name + " trains on ";
+  const bool pictures = given == DataKind::kImages || given == DataKind::kClips;
   if (method.input == InputKind::kEither)
-    return given == DataKind::kSequences ? unknown + "these; choose one of them" : "";
+    return pictures ? "" : unknown + "these; choose one of them";
   std::string gives;
   for (const Feed& feed : kFeeds)
     if (feed.data == given) gives = feed.text;
@@ -82,11 +93,19 @@ std::vector<std::string> problems(const Options& options, int ranks) {
       problems(options.augment, method_line(options.method.name).views);
   const std::string kind = kind_of_data_problem(options);
   std::vector<std::string> more = problems(options.method, ranks);
-  if (kind.empty() || data_kind(options.data) != DataKind::kSequences) {  // else idle: no pictures
+  const DataKind given = data_kind(options);
+  if (kind.empty() || given == DataKind::kImages || given == DataKind::kClips) {  // else idle
     const std::vector<std::string> unfit = problems(options.method, input_shape(options));
     more.insert(more.end(), unfit.begin(), unfit.end());
   }
   if (!kind.empty()) more.push_back(kind);
+  if (options.method.name == "cl4srec_easyrec" && !options.method.easyrec.model.empty()) {
+    try {
+      read_model_file(find_model_file(options.method.easyrec.model));
+    } catch (const ConfigError& mistakes) {
+      more.push_back(mistakes.what());
+    }
+  }
   found.insert(found.end(), more.begin(), more.end());
   const int64_t batch = options.train.train.global_batch;
   if (batch < ranks)

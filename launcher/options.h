@@ -4,6 +4,7 @@
 #include "configs/option_table.h"
 #include "data/dataset.h"
 #include "data/options.h"
+#include "data/registry.h"
 #include "dist/options.h"
 #include "eval/options.h"
 #include "models/options.h"
@@ -31,6 +32,10 @@ struct DescribedOptions {
   Options options;
   OptionTable table;  ///< every option, in the order in which --help and the start-up print show
 };
+
+/// What the run's samples are: data.name's kind, but a click-through model takes a file of
+/// sequences as clicks.
+DataKind data_kind(const Options& options);
 
 /// What the data gives the encoder.
 InputShape input_shape(const Options& options);

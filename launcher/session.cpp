@@ -1,11 +1,13 @@
 #include "launcher/session.h"
 
+#include "data/clicks/open_clicks.h"
 #include "data/loader.h"
 #include "data/registry.h"
 #include "data/sequences/open_sequences.h"
 #include "dist/communicator.h"
 #include "dist/exit_codes.h"
 #include "launcher/build_info.h"
+#include "launcher/model_file.h"
 #include "launcher/opened_run.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
@@ -17,6 +19,7 @@
 #include "train/accuracy_evaluation.h"
 #include "train/bad_samples.h"
 #include "train/borrowed.h"
+#include "train/click_evaluation.h"
 #include "train/dtype.h"
 #include "train/ranking_evaluation.h"
 #include "train/run_directory.h"
@@ -100,25 +103,39 @@ std::pair<int64_t, bool> finished_at(const World& world, const Communicator& con
   return {steps, of_rank_0(world.rank == 0 && stopped_early(dir) ? 1 : 0) == 1};
 }
 
-/// What a run trains on and is measured with: pictures and clips, or sequences.
+/// What a run trains on and is measured with: pictures and clips, or sequences, or clicks.
 struct RunData {
-  DatasetPair seen;                        ///< of a recommender empty
+  DatasetPair seen;                        ///< of the others empty
   std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
+  ClickPair clicks;                        ///< of a click-through model
 
   const SampleSet& samples() const {
     if (sequences) return *sequences;
+    if (clicks.train) return *clicks.train;
     return *seen.train;
   }
+  const std::string& note() const { return clicks.train ? clicks.note : seen.note; }
 };
 
-RunData open_data(const DataOptions& options) {
-  if (data_kind(options) == DataKind::kSequences) return {{}, open_sequences(options)};
-  return {open_datasets(options), nullptr};
+RunData open_data(const Options& options) {
+  RunData data;
+  switch (data_kind(options)) {
+    case DataKind::kSequences:
+      data.sequences = open_sequences(options.data);
+      break;
+    case DataKind::kClicks:
+      data.clicks = open_clicks(options.data);
+      break;
+    default:
+      data.seen = open_datasets(options.data);
+  }
+  return data;
 }
 
 std::unique_ptr<const RowMaker> rows_of(const RunData& data, const Options& options) {
   if (data.sequences)
     return std::make_unique<SequenceRows>(*data.sequences, options.data.max_length);
+  if (data.clicks.train) return std::make_unique<ClickRows>(*data.clicks.train);
   return std::make_unique<ViewRows>(*data.seen.train, options.augment,
                                     method_line(options.method.name).views);
 }
@@ -129,6 +146,9 @@ std::unique_ptr<Evaluation> evaluation_of(const RunData& data, const Options& op
     return std::make_unique<RankingEvaluation>(RankingEvaluationParts{
         world, communicators, options.eval, data.sequences->interactions(), options.data.max_length,
         static_cast<uint64_t>(options.train.run.seed)});
+  if (data.clicks.train)
+    return std::make_unique<ClickEvaluation>(
+        ClickEvaluationParts{world, communicators, options.eval, data.clicks});
   return std::make_unique<AccuracyEvaluation>(
       AccuracyEvaluationParts{world, communicators, options.eval, data.seen, options.augment,
                               scalar_type_of(options.train.run), loader_workers(options, world)});
@@ -151,16 +171,21 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   set_numerics(options.train.run);
   const Communicators communicators = open_communicators(world);
   const std::filesystem::path dir = options.train.run.dir;
-  const RunData data = open_data(options.data);
+  const RunData data = open_data(options);
   const SampleSet& samples = data.samples();
   std::unique_ptr<RunDirectory> run;
-  if (world.rank == 0) run = std::make_unique<RunDirectory>(dir, table);
+  const MethodOptions method_options = with_model_file(options.method);
+  if (world.rank == 0) {
+    run = std::make_unique<RunDirectory>(dir, table);
+    keep_model_file(method_options, dir);
+  }
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
   InputShape input = input_shape(options, samples);
   input.sequences = data.sequences.get();
-  const auto method = make_method(options.method, seed, *communicators.loss, input);
+  if (data.clicks.train) input.clicks = &data.clicks.train->columns();
+  const auto method = make_method(method_options, seed, *communicators.loss, input);
   move_to(*method, world.device, type);
 
   const int64_t workers = loader_workers(options, world);
@@ -184,7 +209,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
                    config.stem, sinks, environment_of(world)});
   const int64_t total = trainer.total_steps();
   if (world.rank == 0) {
-    say(start_up_text(options, world, samples, data.seen.note, *method, loader.steps_per_epoch(),
+    say(start_up_text(options, world, samples, data.note(), *method, loader.steps_per_epoch(),
                       total));
     for (const std::string& note : run->notes()) say("  note         " + note + "\n");
   }

@@ -47,7 +47,10 @@ std::string network_text(const Options& options) {
   const ModelOptions& model = options.method.model;
   std::ostringstream text;
   text << model.name;
-  if (data_kind(options.data) == DataKind::kSequences)
+  const DataKind kind = data_kind(options);
+  if (kind == DataKind::kClicks)
+    text << " of " << options.method.easyrec.model;
+  else if (kind == DataKind::kSequences)
     text << ", " << model.layers << " layers of " << model.hidden << " channels";
   else
     text << " x " << model.width << ", " << model.norm << " norm";

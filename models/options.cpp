@@ -85,6 +85,7 @@ const std::vector<Section>& sections() {
       {"srma.", {"srma"}, ""},
       {"cl4srec.", {"cl4srec"}, ""},
       {"coserec.", {"coserec"}, ""},
+      {"easyrec.", {"cl4srec_easyrec"}, ""},
       {"finetune.", {"finetune"}, ""},
   };
   return all;
@@ -262,6 +263,10 @@ std::vector<std::string> problems(const MethodOptions& options, int ranks) {
     found.push_back("srma.drop_layers=" + std::to_string(srma.drop_layers) +
                     " is more than srma.layers=" + std::to_string(srma.layers) +
                     " has; set it to at most that, or to 0 for none");
+  if (options.name == "cl4srec_easyrec" && options.easyrec.model.empty())
+    found.push_back(
+        "easyrec.model is empty, and method.name=cl4srec_easyrec has no network without "
+        "it; set easyrec.model=FILE, as easyrec/cl4srec_ml100k.yaml");
   if (options.name == "moco_v3" && options.loss.exchange == "balanced")
     found.push_back(
         "loss.exchange=balanced shares out pairs of equals, and moco_v3 compares "

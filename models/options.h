@@ -29,6 +29,7 @@ struct ModelOptions {
 };
 
 class SequenceSet;
+struct ClickColumns;
 
 /// What a run is fed with, as far as weights depend on it. 0 is unknown, or there is none: an
 /// encoder or a method that has to know it refuses.
@@ -39,6 +40,8 @@ struct InputShape {
   int64_t length = 0;   ///< of a sequence of items: the last ones that the network sees
   /// Of recommenders: the users that are trained on, with all items; outlives the method.
   const SequenceSet* sequences = nullptr;
+  /// Of click-through models: what a row is made of; outlives the method.
+  const ClickColumns* clicks = nullptr;
 };
 
 struct SimclrOptions {
@@ -110,6 +113,12 @@ struct CoserecOptions {
   int64_t online_from = 160;
 };
 
+/// Of cl4srec_easyrec.
+struct EasyrecOptions {
+  std::string model = "";  ///< file with features and backbone (models/backbone/model_file.h)
+  double l2_regularization = 0, embedding_regularization = 0;
+};
+
 struct FinetuneOptions {
   double label_smoothing = 0;
 };
@@ -132,6 +141,7 @@ struct MethodOptions {
   SrmaOptions srma;
   Cl4srecOptions cl4srec;
   CoserecOptions coserec;
+  EasyrecOptions easyrec;
   FinetuneOptions finetune;
 };
 

@@ -96,12 +96,24 @@ void describe_coserec(OptionTable& table, CoserecOptions& coserec) {
        .min = 0});
 }
 
+void describe_easyrec(OptionTable& table, EasyrecOptions& easyrec) {
+  table.add("easyrec.model", easyrec.model,
+            {.doc = "file that describes features and backbone, looked for like a config: "
+                    "easyrec/cl4srec_ml100k.yaml"});
+  table.add(
+      "easyrec.l2_regularization", easyrec.l2_regularization,
+      {.doc = "weight of half the squares of all weights but embeddings, in the loss", .min = 0});
+  table.add("easyrec.embedding_regularization", easyrec.embedding_regularization,
+            {.doc = "weight of half the squares of all embeddings, in the loss", .min = 0});
+}
+
 }  // namespace
 
 void describe_recommenders(OptionTable& table, MethodOptions& options) {
   describe_srma(table, options.srma);
   describe_contrast(table, "cl4srec", options.cl4srec.contrast, false);
   describe_coserec(table, options.coserec);
+  describe_easyrec(table, options.easyrec);
 }
 
 }  // namespace cltrain

@@ -1,5 +1,6 @@
 #include "models/registry.h"
 
+#include "models/methods/click_through.h"
 #include "models/methods/coserec.h"
 #include "models/methods/finetune.h"
 #include "models/methods/history_contrast.h"
@@ -108,6 +109,9 @@ const std::vector<MethodLine> kMethods{
     {{"srma", "CL4SRec whose views pass different networks (arXiv 2203.15508)",
       InputKind::kSequences},
      [](const MethodParts& parts) { return std::make_shared<Srma>(parts); }},
+    {{"cl4srec_easyrec", "clicks, by a backbone that a file describes, as EasyRec's CL4SRec",
+      InputKind::kClicks, /*views=*/1},
+     [](const MethodParts& parts) { return std::make_shared<ClickThrough>(parts); }},
     {{"finetune", "all layers and a linear classifier learn labels, from given weights or none",
       InputKind::kEither, /*views=*/1},
      [](const MethodParts& parts) { return std::make_shared<Finetune>(parts); }},
@@ -132,10 +136,15 @@ const std::vector<ModelLine> kModels{
      [](const EncoderParts&) -> std::shared_ptr<Encoder> {
        TORCH_CHECK(false, "item_transformer is made by the recommenders themselves");
      }},
+    {{"backbone", "blocks that the file easyrec.model describes", InputKind::kClicks},
+     [](const EncoderParts&) -> std::shared_ptr<Encoder> {
+       TORCH_CHECK(false, "backbone is made by click-through models themselves");
+     }},
 };
 
 const char* text_of(InputKind kind) {
   if (kind == InputKind::kSequences) return "sequences of items";
+  if (kind == InputKind::kClicks) return "rows of clicks";
   return kind == InputKind::kClips ? "clips of video" : "images";
 }
 

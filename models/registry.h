@@ -13,7 +13,7 @@
 namespace cltrain {
 
 /// What methods train on and encoders take.
-enum class InputKind { kImages, kClips, kEither, kSequences };
+enum class InputKind { kImages, kClips, kEither, kSequences, kClicks };
 
 struct RegistryLine {
   std::string name, description;

@@ -177,10 +177,28 @@ std::string ranking_table(const json& newest) {
   return text;
 }
 
+/// The lines of click-through models.
+std::string click_table(const json& newest) {
+  std::string text = "AUC on the test rows:\n";
+  for (const auto& [probe, label] :
+       {std::pair("rule", "the rule itself"), std::pair("untrained_model", "untrained network"),
+        std::pair("clicks", "trained network")}) {
+    if (!newest.contains(probe)) continue;
+    char line[96];
+    std::snprintf(line, sizeof(line), "  %-18s %.4f   (step %lld)\n", label,
+                  newest[probe].at("AUC").get<double>(),
+                  static_cast<long long>(newest[probe].at("step").get<int64_t>()));
+    text += line;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string results_table(const fs::path& run_dir) {
   const json newest = newest_scores(run_dir);
+  for (const char* probe : {"rule", "untrained_model", "clicks"})
+    if (newest.contains(probe)) return click_table(newest);
   for (const char* probe : {"popularity", "untrained", "test"})
     if (newest.contains(probe)) return ranking_table(newest);
   const auto line_of = [&](const char* probe, const char* label) -> std::string {

@@ -52,11 +52,16 @@ Interactions read_file(const DataOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<SequenceSet> open_sequences(const DataOptions& options) {
+Interactions open_interactions(const DataOptions& options) {
   Interactions all = read_file(options);
   if (options.user_core > 1 || options.item_core > 1)
     all = core_filter(all, {.user_least = options.user_core, .item_least = options.item_core});
-  return std::make_unique<SequenceSet>(std::make_shared<const Interactions>(std::move(all)));
+  return all;
+}
+
+std::unique_ptr<SequenceSet> open_sequences(const DataOptions& options) {
+  return std::make_unique<SequenceSet>(
+      std::make_shared<const Interactions>(open_interactions(options)));
 }
 
 }  // namespace cltrain

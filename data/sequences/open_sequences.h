@@ -12,6 +12,8 @@
 
 namespace cltrain {
 
+/// What users did, thinned out.
+Interactions open_interactions(const DataOptions& options);
 /// The set that is trained on; its interactions() hold all users, with what evaluation needs.
 std::unique_ptr<SequenceSet> open_sequences(const DataOptions& options);
 

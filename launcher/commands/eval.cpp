@@ -1,6 +1,6 @@
 // cltrain eval: kNN, linear probe and retrieval of an encoder, and the classifier that a run has
-// trained, each sample embedded once; of a recommender the rank of each user's last item. Over all
-// ranks.
+// trained, each sample embedded once; of a recommender the rank of each user's last item, of a
+// click-through model its AUC. Over all ranks.
 #include "configs/mistakes.h"
 #include "data/durable_file.h"
 #include "dist/exit_codes.h"
@@ -10,6 +10,7 @@
 #include "launcher/commands/commands.h"
 #include "launcher/opened_run.h"
 #include "train/accuracy_evaluation.h"
+#include "train/click_evaluation.h"
 #include "train/ranking_evaluation.h"
 #include "train/summary.h"
 
@@ -57,6 +58,7 @@ class EvalCommand : public Command {
           "--untrained");
     auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
     if (run->sequences) return rank_answers_of(std::move(run));
+    if (run->clicks.train) return score_clicks_of(std::move(run));
     if (asked && !run->method->classifies())
       throw ConfigError("--probe classifier: method.name=" + run->options().method.name +
                         " trains no classifier; allowed for it: knn, linear, retrieval; or train "
@@ -124,6 +126,37 @@ class EvalCommand : public Command {
           format("          %lld answers are in their user's history, where eval.history=%s keeps "
                  "them from being found\n",
                  static_cast<long long>(result.answers_in_history), options.eval.history.c_str()));
+    return finish(std::move(run), report);
+  }
+
+  int score_clicks_of(std::unique_ptr<OpenedRun> run) const {
+    const Options& options = run->options();
+    say(run->world, "network   " + options.method.name + " of " + run->read->name + ", " +
+                        run->weights + "\ndata      " + run->clicks.train->describe() +
+                        "\n          " + run->clicks.note + "\n");
+    const auto started = Clock::now();
+    const ClickEvaluation evaluation({run->world, run->communicators, options.eval, run->clicks});
+    const AucResult result = evaluation.auc(*run->method);
+    ProbeReport report{.probe = "clicks", .weights = run->weights, .step = run->step};
+    report.seed = options.train.run.seed;
+    report.ranks = run->world.size;
+    report.scores = {{"AUC", result.auc}};
+    if (!run->clicks.rule.empty())
+      report.scores.emplace_back("rule_AUC", evaluation.auc_of_rule().auc);
+    report.accuracy.queries = result.positives + result.negatives;
+    report.protocol = "area under the ROC curve over all test rows, ties by half";
+    report.seconds = seconds_since(started);
+    std::string text;
+    for (const auto& [name, value] : report.scores) text += format("%s %.4f ", name.c_str(), value);
+    say(run->world, text +
+                        format("\n          %lld rows, %lld clicks, %.1f s\n          ",
+                               static_cast<long long>(report.accuracy.queries),
+                               static_cast<long long>(result.positives), report.seconds) +
+                        report.protocol + "\n");
+    return finish(std::move(run), report);
+  }
+
+  int finish(std::unique_ptr<OpenedRun> run, const ProbeReport& report) const {
     if (run->world.rank == 0 && !out_.empty())
       replace_file_durably(out_, report_text(report) + "\n");
     if (!run->folder.empty()) {

@@ -162,6 +162,22 @@ void expect_clip(Exchange exchange) {
           numbers, rows);
 }
 
+void expect_one_way(Exchange exchange) {
+  SCOPED_TRACE(name_of(exchange));
+  for (const Numbers& numbers : {Numbers{40, 33}, Numbers{.images = 5, .width = 3, .unit = false},
+                                 Numbers{.images = 40, .width = 3, .type = at::kFloat}})
+    for (const Rows& rows : cuts(numbers.images))
+      expect_formula(
+          [&](const auto& x, const auto& y, const auto& scale) {
+            return global_one_way(x, y, scale, rows, *all_ranks().loss, [](const char*) {},
+                                  {exchange, numbers.bfloat16});
+          },
+          [](const auto& x, const auto& y, const auto& scale) {
+            return testing::dense_clip_rows(x, y, scale).x_to_y.mean();
+          },
+          numbers, rows);
+}
+
 TEST(GlobalContrast, NtXentIsThePapersFormula) {
   expect_nt_xent(Exchange::kGather);
 }
@@ -176,6 +192,12 @@ TEST(GlobalContrast, ClipIsThePapersFormula) {
 }
 TEST(RingContrast, ClipIsThePapersFormula) {
   expect_clip(Exchange::kRing);
+}
+TEST(GlobalContrast, OneWayIsThePapersFormula) {
+  expect_one_way(Exchange::kGather);
+}
+TEST(RingContrast, OneWayIsThePapersFormula) {
+  expect_one_way(Exchange::kRing);
 }
 
 TEST(GlobalContrast, TheTestHasUnevenAndEmptyShares) {

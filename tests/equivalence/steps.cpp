@@ -1,5 +1,6 @@
 #include "equivalence/steps.h"
 
+#include "data/clicks/open_clicks.h"
 #include "data/loader.h"
 #include "data/sequences/sequence_rows.h"
 #include "dist/gradient_sum.h"
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/stack.h>
@@ -76,6 +78,14 @@ std::unique_ptr<SequenceSet> sequences_of(const Setting& setting) {
       interactions_of(lists, static_cast<int32_t>(setting.items))));
 }
 
+std::unique_ptr<ClickSet> clicks_of(const Setting& setting) {
+  if (!setting.clicks) return nullptr;
+  std::vector<int64_t> rows(static_cast<size_t>(setting.samples));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  return std::make_unique<ClickSet>(synthetic_clicks(100, kWindow).train->shared_table(),
+                                    std::move(rows), "the first rows");
+}
+
 void freeze_others(const TrainedGroups& groups, const Phase& phase) {
   for (const auto& [name, other] : groups)
     for (const auto& [parameter_name, parameter] : other.group.parameters)
@@ -107,15 +117,20 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
   const int rank = communicators.control->rank(), size = communicators.control->size();
   const NoisePictures pictures(setting.samples, setting.image_size, setting.classes);
   const std::unique_ptr<SequenceSet> sequences = sequences_of(setting);
+  const std::unique_ptr<ClickSet> clicks = clicks_of(setting);
   AugmentOptions views;
   views.size = setting.image_size;
   views.blur_kernel = 3;
   std::unique_ptr<const RowMaker> rows;
-  if (sequences)
+  if (clicks)
+    rows = std::make_unique<ClickRows>(*clicks);
+  else if (sequences)
     rows = std::make_unique<SequenceRows>(*sequences, kWindow);
   else
     rows = std::make_unique<ViewRows>(pictures, views, method_line(setting.method.name).views);
-  const SampleSet& samples = sequences ? static_cast<const SampleSet&>(*sequences) : pictures;
+  const SampleSet& samples = clicks      ? static_cast<const SampleSet&>(*clicks)
+                             : sequences ? static_cast<const SampleSet&>(*sequences)
+                                         : pictures;
   Loader loader(samples,
                 {.seed = 5,
                  .global_batch = setting.global_batch,
@@ -128,7 +143,8 @@ Trace run_steps(const Setting& setting, const Communicators& communicators) {
                                    .frames = setting.frames,
                                    .classes = setting.classes,
                                    .length = kWindow,
-                                   .sequences = sequences.get()});
+                                   .sequences = sequences.get(),
+                                   .clicks = clicks ? &clicks->columns() : nullptr});
   move_to(*method, c10::kCPU, setting.type);
   TrainedGroups groups = trained_groups(*method, setting.optim);
   std::map<std::string, std::unique_ptr<GradientSum>> sums;  // by phase

@@ -23,6 +23,7 @@ struct Setting {
   int64_t frames = 0;   ///< above 0: clips of so many, made from pictures
   int64_t classes = 0;  ///< above 0: labels, which some samples lack
   int64_t items = 0;    ///< above 0: histories of so many items, drawn, for a recommender
+  bool clicks = false;  ///< rows of clicks_synthetic, `samples` of them, for a click-through model
   int64_t global_batch = 7;
   int64_t micro_batch = 0;
   int64_t steps = 5;

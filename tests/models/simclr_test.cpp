@@ -1,4 +1,5 @@
 // The registry, and SimCLR's loss on one rank against loops over its own embeddings.
+#include "data/clicks/open_clicks.h"
 #include "data/sequences/sequence_rows.h"
 #include "models/nets/layers.h"
 #include "models/nets/projection_head.h"
@@ -38,11 +39,13 @@ Communicators one_rank_communicators() {
 TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
   const auto alone = testing::one_rank();
   const std::vector<std::string> models = names_of(model_table());
-  EXPECT_EQ(models, (std::vector<std::string>{"resnet18", "resnet34", "resnet50", "resnet101",
-                                              "resnet152", "small_conv", "vit_small", "vit_base",
-                                              "r3d18", "r2plus1d18", "item_transformer"}));
+  EXPECT_EQ(models,
+            (std::vector<std::string>{"resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+                                      "small_conv", "vit_small", "vit_base", "r3d18", "r2plus1d18",
+                                      "item_transformer", "backbone"}));
   const SequenceSet sequences(std::make_shared<const Interactions>(
       testing::interactions_of({{1, 2, 3, 4}, {4, 3, 2, 1, 5}})));
+  const ClickPair clicks = synthetic_clicks(100, 6);
   for (const std::string& method : names_of(method_table()))
     for (const std::string& model : models) {
       MethodOptions options;
@@ -50,10 +53,16 @@ TEST(Registry, EveryNameOfTheTablesCanBeBuilt) {
       options.model.name = model;
       options.model.width = 0.0625;
       options.moco.queue = options.videomoco.queue = 64;
-      const bool reads_items = method_line(method).input == InputKind::kSequences;
-      if (reads_items != (model == "item_transformer")) continue;
-      const InputShape input{
-          .size = 32, .frames = 8, .classes = 10, .length = 6, .sequences = &sequences};
+      options.easyrec.model = CLTRAIN_SOURCE "/tests/equivalence/click_model.yaml";
+      const InputKind reads = method_line(method).input;
+      if ((reads == InputKind::kSequences) != (model == "item_transformer")) continue;
+      if ((reads == InputKind::kClicks) != (model == "backbone")) continue;
+      const InputShape input{.size = 32,
+                             .frames = 8,
+                             .classes = 10,
+                             .length = 6,
+                             .sequences = &sequences,
+                             .clicks = &clicks.train->columns()};
       EXPECT_GT(make_method(options, 1, *alone, input)->parameters().size(), 0u) << method << model;
     }
   for (const RegistryLine& line : model_table()) EXPECT_FALSE(line.description.empty());
