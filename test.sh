@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with tests, and runs them all.
 #   ./test.sh            the test suite
-#   ./test.sh --full     besides: the long ones (twenty kills, Slurm on one node)
+#   ./test.sh --full     besides: the long ones (twenty kills, Slurm on one node, learning)
 # Exit code: that of ctest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

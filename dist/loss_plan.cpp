@@ -51,6 +51,16 @@ int64_t packed_of(int64_t candidates, int64_t width, const Bytes& bytes) {
 
 }  // namespace
 
+LossPlan LossPlan::operator+(const LossPlan& other) const {
+  return {.rows = rows + other.rows,
+          .packed = packed + other.packed,
+          .gradients = gradients + other.gradients,
+          .tiles = std::max(tiles, other.tiles),
+          .sums = sums + other.sums,
+          .received_forward = received_forward + other.received_forward,
+          .received_backward = received_backward + other.received_backward};
+}
+
 LossPlan plan_nt_xent(const LossShape& shape, const ContrastSettings& settings) {
   const Bytes bytes(shape, settings);
   const int64_t own = 2 * largest_share(shape.batch, shape.ranks), all = 2 * shape.batch;

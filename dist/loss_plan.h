@@ -30,6 +30,8 @@ struct LossPlan {
   int64_t received_forward = 0, received_backward = 0;  ///< on the wire
 
   int64_t peak() const { return rows + packed + gradients + tiles + sums; }
+  /// Of two losses of one step, whose rows are held until both have gone backward. Tiles are not.
+  LossPlan operator+(const LossPlan& other) const;
 };
 
 /// Of global_nt_xent.

@@ -1,7 +1,6 @@
 #include "launcher/opened_run.h"
 
 #include "configs/mistakes.h"
-#include "data/sequences/open_sequences.h"
 #include "launcher/build_info.h"
 #include "launcher/model_file.h"
 #include "launcher/start_up.h"
@@ -120,23 +119,12 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   rank = run->world.rank;
   set_numerics(options.train.run);
   run->communicators = open_communicators(run->world);
-  InputShape input = input_shape(options);
-  const DataKind kind = data_kind(options.data);
-  if (kind == DataKind::kSequences) {
-    run->sequences = open_sequences(options.data);
-    input.sequences = run->sequences.get();
-  } else if (kind == DataKind::kClicks) {
-    run->clicks = open_clicks(options.data);
-    input.clicks = &run->clicks.train->columns();
-  } else {
-    run->data = open_datasets(options.data);
-    input = input_shape(options, *run->data.train);
-  }
+  run->data = open_data(options);
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
   run->method =
       make_method(with_model_file(options.method), static_cast<uint64_t>(options.train.run.seed),
-                  *run->communicators.loss, input);
+                  *run->communicators.loss, input_of(run->data, options));
   move_to(*run->method, run->world.device, run->type);
   if (!trained) {
     load_first_weights(*run);

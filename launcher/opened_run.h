@@ -4,13 +4,11 @@
 #pragma once
 
 #include "configs/config.h"
-#include "data/clicks/open_clicks.h"
-#include "data/registry.h"
-#include "data/sequences/sequence_rows.h"
 #include "dist/communicator.h"
 #include "dist/world.h"
 #include "eval/features.h"
 #include "launcher/options.h"
+#include "launcher/run_data.h"
 #include "models/method.h"
 
 #include <filesystem>
@@ -40,9 +38,7 @@ struct OpenedRun {
   std::unique_ptr<RunOptionsRead> read;
   World world;
   Communicators communicators;
-  DatasetPair data;                        ///< pictures or clips; of the others empty
-  std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
-  ClickPair clicks;                        ///< of a click-through model
+  RunData data;
   std::shared_ptr<Method> method;
   at::ScalarType type = at::kFloat;
   int64_t workers = 1;           ///< decoding threads

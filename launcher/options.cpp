@@ -31,12 +31,6 @@ InputShape input_shape(const Options& options) {
   return {.size = view.back(), .frames = view.size() == 4 ? view[1] : 0};
 }
 
-InputShape input_shape(const Options& options, const SampleSet& training) {
-  InputShape input = input_shape(options);
-  input.classes = training.classes();
-  return input;
-}
-
 namespace {
 
 /// What a method is fed with, as data are and for people.

@@ -37,10 +37,9 @@ struct DescribedOptions {
 /// sequences as clicks.
 DataKind data_kind(const Options& options);
 
-/// What the data gives the encoder.
+/// What the data gives the encoder, as far as options say it: input_of() (launcher/run_data.h) adds
+/// what the opened data know.
 InputShape input_shape(const Options& options);
-/// The same with what only the opened training set knows: its classes.
-InputShape input_shape(const Options& options, const SampleSet& training);
 
 /// Mistakes that no single option can show (sizes against the number of ranks, pairs out of order).
 /// One sentence each; empty when all is well.

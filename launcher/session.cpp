@@ -1,14 +1,12 @@
 #include "launcher/session.h"
 
-#include "data/clicks/open_clicks.h"
 #include "data/loader.h"
-#include "data/registry.h"
-#include "data/sequences/open_sequences.h"
 #include "dist/communicator.h"
 #include "dist/exit_codes.h"
 #include "launcher/build_info.h"
 #include "launcher/model_file.h"
 #include "launcher/opened_run.h"
+#include "launcher/run_data.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
@@ -103,43 +101,6 @@ std::pair<int64_t, bool> finished_at(const World& world, const Communicator& con
   return {steps, of_rank_0(world.rank == 0 && stopped_early(dir) ? 1 : 0) == 1};
 }
 
-/// What a run trains on and is measured with: pictures and clips, or sequences, or clicks.
-struct RunData {
-  DatasetPair seen;                        ///< of the others empty
-  std::unique_ptr<SequenceSet> sequences;  ///< of a recommender
-  ClickPair clicks;                        ///< of a click-through model
-
-  const SampleSet& samples() const {
-    if (sequences) return *sequences;
-    if (clicks.train) return *clicks.train;
-    return *seen.train;
-  }
-  const std::string& note() const { return clicks.train ? clicks.note : seen.note; }
-};
-
-RunData open_data(const Options& options) {
-  RunData data;
-  switch (data_kind(options)) {
-    case DataKind::kSequences:
-      data.sequences = open_sequences(options.data);
-      break;
-    case DataKind::kClicks:
-      data.clicks = open_clicks(options.data);
-      break;
-    default:
-      data.seen = open_datasets(options.data);
-  }
-  return data;
-}
-
-std::unique_ptr<const RowMaker> rows_of(const RunData& data, const Options& options) {
-  if (data.sequences)
-    return std::make_unique<SequenceRows>(*data.sequences, options.data.max_length);
-  if (data.clicks.train) return std::make_unique<ClickRows>(*data.clicks.train);
-  return std::make_unique<ViewRows>(*data.seen.train, options.augment,
-                                    method_line(options.method.name).views);
-}
-
 std::unique_ptr<Evaluation> evaluation_of(const RunData& data, const Options& options,
                                           const World& world, const Communicators& communicators) {
   if (data.sequences)
@@ -182,10 +143,8 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
   const at::ScalarType type = scalar_type_of(options.train.run);
-  InputShape input = input_shape(options, samples);
-  input.sequences = data.sequences.get();
-  if (data.clicks.train) input.clicks = &data.clicks.train->columns();
-  const auto method = make_method(method_options, seed, *communicators.loss, input);
+  const auto method =
+      make_method(method_options, seed, *communicators.loss, input_of(data, options));
   move_to(*method, world.device, type);
 
   const int64_t workers = loader_workers(options, world);

@@ -19,36 +19,16 @@
 namespace cltrain {
 namespace {
 
-/// What a method is given: so many views of one shape and type.
-struct ViewsPlan {
-  int64_t count;
-  ViewShape shape;
-  at::ScalarType type;
-};
-
-Batch random_batch(int64_t rows, const ViewsPlan& views) {
-  std::vector<int64_t> extents = views.shape;
-  extents.insert(extents.begin(), rows);
-  Batch batch;
-  for (int64_t view = 0; view < views.count; ++view)
-    batch.tensors.emplace("view" + std::to_string(view), at::rand(extents, views.type));
-  batch.ids = at::arange(rows, at::kLong);
-  batch.positions = batch.ids;
-  batch.labels = at::zeros({rows}, at::kLong);
-  batch.global_rows = rows;
-  batch.cut = cut_batch(rows, 0, 1);
-  return batch;
-}
-
 struct Measured {
   int64_t peak = 0;     ///< bytes
   int64_t encoded = 0;  ///< bytes of what encode() gave, and of the gradients at it
+  int64_t width = 0;    ///< of the rows that are compared; 0: there are none
 };
 
 /// A forward and backward pass over `rows` samples, gradients present before.
-Measured measure(Method& method, const TrainOptions& train, int64_t rows, const ViewsPlan& views,
-                 const Communicators& alone) {
-  const Batch batch = random_batch(rows, views);
+Measured measure(Method& method, const TrainOptions& train, int64_t rows,
+                 const PlanSamples& samples, const Communicators& alone) {
+  const Batch batch = samples.batch(rows);
   Measured result;
   const StepContext context{
       .communicators = alone, .seed = 1, .step = 0, .epoch = 0, .rows = {rows}};
@@ -67,6 +47,7 @@ Measured measure(Method& method, const TrainOptions& train, int64_t rows, const 
         ones.push_back(at::ones_like(tensor));
       }
     }
+    if (encoded.back().dim() == 2) result.width = encoded.back().size(1);
     torch::autograd::backward(roots, ones);
   }
   discard_statistics(method);
@@ -80,10 +61,42 @@ int64_t bytes_of(const std::vector<NamedTensor>& tensors) {
   return bytes;
 }
 
+/// Of a prepared sample: as the loader makes it, and besides as the network takes it.
+int64_t converted_bytes(const PlanSamples& samples, at::ScalarType type) {
+  const auto element = static_cast<int64_t>(c10::elementSize(type));
+  int64_t bytes = 0;
+  for (const RowField& field : samples.fields)
+    if (!field.integers && type != at::kFloat) bytes += values_of(field.extents) * element;
+  return bytes;
+}
+
 }  // namespace
 
+PlanSamples random_views(const DataOptions& data, const AugmentOptions& augment, int64_t views,
+                         at::ScalarType type) {
+  const ViewShape shape = view_shape(data, augment);
+  PlanSamples samples;
+  for (int64_t view = 0; view < views; ++view)
+    samples.fields.push_back({"view" + std::to_string(view), shape});
+  samples.batch = [type, fields = samples.fields](int64_t rows) {
+    Batch batch;
+    for (const RowField& field : fields) {
+      std::vector<int64_t> extents = field.extents;
+      extents.insert(extents.begin(), rows);
+      batch.tensors.emplace(field.name, at::rand(extents, type));
+    }
+    batch.ids = at::arange(rows, at::kLong);
+    batch.positions = batch.ids;
+    batch.labels = at::zeros({rows}, at::kLong);
+    batch.global_rows = rows;
+    batch.cut = cut_batch(rows, 0, 1);
+    return batch;
+  };
+  return samples;
+}
+
 StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOptions& train,
-                   const DataOptions& data, const AugmentOptions& augment, int ranks, int threads,
+                   const PlanSamples& samples, int64_t prefetch, int ranks, int threads,
                    const Communicators& alone) {
   const int64_t batch = train.train.global_batch;
   const BatchCut cut = cut_batch(batch, train.train.micro_batch, ranks);
@@ -101,25 +114,21 @@ StepPlan plan_step(Method& method, const MethodOptions& model, const TrainOption
     plan.followers += static_cast<int64_t>(parameter.nbytes());
   plan.followers -= plan.parameters;
   const at::ScalarType type = scalar_type_of(train.run);
-  const ViewsPlan views{
-      .count = method_line(model.name).views, .shape = view_shape(data, augment), .type = type};
   method.train();
-  measure(method, train, 2, views, alone);  // the gradients are there from now on
-  const int64_t small = measure(method, train, 2, views, alone).peak;
-  const auto [large, encoded] = measure(method, train, 4, views, alone);
+  const int64_t few = samples.few;
+  measure(method, train, few, samples, alone);  // the gradients are there from now on
+  const int64_t small = measure(method, train, few, samples, alone).peak;
+  const auto [large, encoded, width] = measure(method, train, 2 * few, samples, alone);
   for (const at::Tensor& parameter : method.parameters()) parameter.mutable_grad().reset();
-  plan.activations_per_image = std::max<int64_t>(0, large - small) / 2;
-  plan.activations = std::max<int64_t>(0, small - 2 * plan.activations_per_image) +
-                     plan.chunk_rows * plan.activations_per_image;
-  const auto element = static_cast<int64_t>(c10::elementSize(type));
-  const int64_t values = views.count * values_of(views.shape);
-  plan.views = plan.rows * values * (4 * (data.prefetch + 1) + (element == 4 ? 0 : element));
-  plan.embeddings = plan.rows * encoded / 4;
-  plan.loss_shape = {.batch = batch,
-                     .width = model.model.head_out,
-                     .ranks = ranks,
-                     .threads = threads,
-                     .embeddings = type};
+  plan.activations_per_sample = std::max<int64_t>(0, large - small) / few;
+  plan.activations = std::max<int64_t>(0, small - few * plan.activations_per_sample) +
+                     plan.chunk_rows * plan.activations_per_sample;
+  int64_t prepared = 0;
+  for (const RowField& field : samples.fields) prepared += field.row_bytes();
+  plan.samples = plan.rows * (prepared * (prefetch + 1) + converted_bytes(samples, type));
+  plan.embeddings = plan.rows * encoded / (2 * few);
+  plan.loss_shape = {
+      .batch = batch, .width = width, .ranks = ranks, .threads = threads, .embeddings = type};
   plan.loss = method.plan_loss(plan.loss_shape, contrast_settings(model.loss));
   for (const StateTensor& item : model_state(method))
     if (!item.rows.empty()) plan.queue += static_cast<int64_t>(item.tensor.nbytes()) / ranks;

@@ -32,9 +32,11 @@ class EmbedCommand : public Command {
     check_output("--out", out_, ".npy");
     auto run = open_run(choice_, invocation.overrides, invocation.rank);
     require_pictures(run->options(), "embed");
-    const Dataset* dataset = split_ == "train" ? run->data.train.get() : run->data.test.get();
+    const Dataset* dataset =
+        split_ == "train" ? run->data.seen.train.get() : run->data.seen.test.get();
     if (dataset == nullptr)
-      throw DataError("--split " + split_ + ": this data set has no such part: " + run->data.note);
+      throw DataError("--split " + split_ +
+                      ": this data set has no such part: " + run->data.seen.note);
     const Features share =
         embed_share(*dataset, run->options().augment, encoder_of(*run), embed_settings(*run));
     total_left_out(share, *dataset, *run->communicators.control);

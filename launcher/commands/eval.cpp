@@ -57,13 +57,13 @@ class EvalCommand : public Command {
           "--probe classifier measures what a run has trained: it goes with --run DIR, without "
           "--untrained");
     auto run = open_run(choice_, invocation.overrides, invocation.rank, !untrained_);
-    if (run->sequences) return rank_answers_of(std::move(run));
-    if (run->clicks.train) return score_clicks_of(std::move(run));
+    if (run->data.sequences) return rank_answers_of(std::move(run));
+    if (run->data.clicks.train) return score_clicks_of(std::move(run));
     if (asked && !run->method->classifies())
       throw ConfigError("--probe classifier: method.name=" + run->options().method.name +
                         " trains no classifier; allowed for it: knn, linear, retrieval; or train "
                         "one with method.name=finetune");
-    const DatasetPair& data = run->data;
+    const DatasetPair& data = run->data.seen;
     if (!data.test || data.train->classes() == 0)
       throw DataError("cltrain eval needs a labelled test set: " + data.note);
     say(run->world, "encoder   " + run->options().method.model.name + " of " + run->read->name +
@@ -104,11 +104,11 @@ class EvalCommand : public Command {
   int rank_answers_of(std::unique_ptr<OpenedRun> run) const {
     const Options& options = run->options();
     say(run->world, "network   " + options.method.name + " of " + run->read->name + ", " +
-                        run->weights + "\ndata      " + run->sequences->describe() + "\n");
+                        run->weights + "\ndata      " + run->data.sequences->describe() + "\n");
     const auto started = Clock::now();
-    const RankingEvaluation evaluation({run->world, run->communicators, options.eval,
-                                        run->sequences->interactions(), options.data.max_length,
-                                        static_cast<uint64_t>(options.train.run.seed)});
+    const RankingEvaluation evaluation(
+        {run->world, run->communicators, options.eval, run->data.sequences->interactions(),
+         options.data.max_length, static_cast<uint64_t>(options.train.run.seed)});
     const RankingResult result = evaluation.rank(*run->method, HeldOutPart::kTest);
     ProbeReport report{.probe = "ranking", .weights = run->weights, .step = run->step};
     report.seed = options.train.run.seed;
@@ -132,16 +132,17 @@ class EvalCommand : public Command {
   int score_clicks_of(std::unique_ptr<OpenedRun> run) const {
     const Options& options = run->options();
     say(run->world, "network   " + options.method.name + " of " + run->read->name + ", " +
-                        run->weights + "\ndata      " + run->clicks.train->describe() +
-                        "\n          " + run->clicks.note + "\n");
+                        run->weights + "\ndata      " + run->data.clicks.train->describe() +
+                        "\n          " + run->data.clicks.note + "\n");
     const auto started = Clock::now();
-    const ClickEvaluation evaluation({run->world, run->communicators, options.eval, run->clicks});
+    const ClickEvaluation evaluation(
+        {run->world, run->communicators, options.eval, run->data.clicks});
     const AucResult result = evaluation.auc(*run->method);
     ProbeReport report{.probe = "clicks", .weights = run->weights, .step = run->step};
     report.seed = options.train.run.seed;
     report.ranks = run->world.size;
     report.scores = {{"AUC", result.auc}};
-    if (!run->clicks.rule.empty())
+    if (!run->data.clicks.rule.empty())
       report.scores.emplace_back("rule_AUC", evaluation.auc_of_rule().auc);
     report.accuracy.queries = result.positives + result.negatives;
     report.protocol = "area under the ROC curve over all test rows, ties by half";
@@ -175,7 +176,7 @@ class EvalCommand : public Command {
                       const Features& test, int64_t left_out) const {
     const Options& options = run.options();
     const Communicator& control = *run.communicators.control;
-    const int64_t classes = run.data.train->classes();
+    const int64_t classes = run.data.seen.train->classes();
     ProbeReport report{.probe = probe, .weights = run.weights, .step = run.step};
     report.seed = options.train.run.seed;
     report.ranks = run.world.size;

@@ -1,14 +1,18 @@
-// cltrain plan: memory and traffic of a step on a number of ranks, before there are any. Needs
-// neither the data nor a GPU.
+// cltrain plan: memory and traffic of a step on a number of ranks, before there are any. Needs no
+// GPU; of the data only what a recommender or click-through model is made for.
 #include "train/plan.h"
 
+#include "data/loader.h"
 #include "dist/exit_codes.h"
 #include "launcher/commands/commands.h"
+#include "launcher/model_file.h"
 #include "launcher/opened_run.h"
+#include "launcher/run_data.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
 #include "train/dtype.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace cltrain {
@@ -29,6 +33,22 @@ std::string plural(int64_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
+bool of_pictures(const Options& options) {
+  return !view_shape(options.data, options.augment).empty();
+}
+
+/// Histories differ in length: some tens of real ones. `data` outlives the result.
+PlanSamples real_samples(const RunData& data, const Options& options) {
+  PlanSamples samples;
+  samples.fields = rows_of(data, options)->fields();
+  samples.few = std::clamp<int64_t>(data.samples().size() / 2, 1, 64);
+  samples.batch = [&data, &options](int64_t rows) {
+    return Loader(data.samples(), {.global_batch = rows, .prefetch = 1}, rows_of(data, options))
+        .next();
+  };
+  return samples;
+}
+
 class PlanCommand : public Command {
  public:
   void describe(OptionTable& flags) override {
@@ -47,18 +67,25 @@ class PlanCommand : public Command {
     const auto read = read_run_options(choice_, invocation.overrides);
     const Options& options = read->options;
     refuse_problems(options, static_cast<int>(ranks_));
-    require_pictures(options, "plan");
     World world = open_world({.device = "cpu"});
     invocation.rank = world.rank;
     {
       const Communicators alone = open_communicators(world);
-      InputShape input = input_shape(options);
-      input.classes = classes_;
-      const auto method = make_method(options.method, static_cast<uint64_t>(options.train.run.seed),
-                                      *alone.loss, input);
-      move_to(*method, c10::kCPU, scalar_type_of(options.train.run));
+      const at::ScalarType type = scalar_type_of(options.train.run);
+      const bool pictures = of_pictures(options);
+      const RunData data = pictures ? RunData{} : open_data(options);
+      InputShape input = pictures ? input_shape(options) : input_of(data, options);
+      if (pictures) input.classes = classes_;
+      const auto method =
+          make_method(with_model_file(options.method),
+                      static_cast<uint64_t>(options.train.run.seed), *alone.loss, input);
+      move_to(*method, c10::kCPU, type);
+      const PlanSamples samples = pictures
+                                      ? random_views(options.data, options.augment,
+                                                     method_line(options.method.name).views, type)
+                                      : real_samples(data, options);
       print(options, *method,
-            plan_step(*method, options.method, options.train, options.data, options.augment,
+            plan_step(*method, options.method, options.train, samples, options.data.prefetch,
                       static_cast<int>(ranks_), static_cast<int>(threads_), alone));
     }
     close_world(world);
@@ -77,11 +104,14 @@ class PlanCommand : public Command {
                 static_cast<long long>(plan.rows));
     line("parameters", plan.parameters);
     line("gradients", plan.gradients);
-    if (plan.followers > 0) line("key encoder", plan.followers, "and its head");
+    if (plan.followers > 0)
+      line(options.method.name == "srma" ? "complement" : "key encoder", plan.followers,
+           "not trained");
     line("optimiser", plan.optimizer, options.train.optim.name);
     line("activations", plan.activations,
-         megabytes(plan.activations_per_image) + " a sample, measured here on the CPU");
-    line("views", plan.views, "this batch and data.prefetch more, in main memory");
+         megabytes(plan.activations_per_sample) + " a sample, measured here on the CPU");
+    line(of_pictures(options) ? "views" : "rows", plan.samples,
+         "this batch and data.prefetch more, in main memory");
     line("embeddings", plan.embeddings, "and their gradients");
     if (plan.queue > 0) line("queue", plan.queue, "this rank's part");
     line("loss", plan.loss.peak(),
@@ -90,7 +120,7 @@ class PlanCommand : public Command {
     line("together", plan.total());
     if (method.classifies())
       std::printf("\nclasses of the data: %lld (--classes)\n", static_cast<long long>(classes_));
-    else
+    else if (plan.loss_shape.width > 0)
       print_exchanges(options, method, plan);
     std::printf("\nreceived by a rank a step\n");
     line("loss", plan.loss.received_forward + plan.loss.received_backward);
@@ -101,8 +131,7 @@ class PlanCommand : public Command {
 
   void print_exchanges(const Options& options, const Method& method, const StepPlan& plan) const {
     std::printf(
-        "\nloss by loss.exchange (width %lld, %s)\n",
-        static_cast<long long>(options.method.model.head_out),
+        "\nloss by loss.exchange (width %lld, %s)\n", static_cast<long long>(plan.loss_shape.width),
         options.method.loss.dtype == "bfloat16" ? "bfloat16" : options.train.run.dtype.c_str());
     for (const char* exchange : {"gather", "balanced", "ring"}) {
       LossOptions loss = options.method.loss;

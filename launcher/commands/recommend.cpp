@@ -70,7 +70,7 @@ class RecommendCommand : public Command {
       throw ConfigError("for whom? give --user NAME or --history 'ITEM ITEM ...', one of them");
     if (!out_.empty()) check_output("--out", out_, "");
     auto run = open_run(choice_, invocation.overrides, invocation.rank);
-    if (!run->sequences)
+    if (!run->data.sequences)
       throw ConfigError("cltrain recommend takes the run of a recommender, and method.name=" +
                         run->options().method.name + " is none");
     if (run->world.rank == 0) recommend(*run);
@@ -81,7 +81,7 @@ class RecommendCommand : public Command {
  private:
   void recommend(OpenedRun& run) const {
     const c10::NoGradGuard no_grad;
-    const Interactions& all = run.sequences->interactions();
+    const Interactions& all = run.data.sequences->interactions();
     const std::vector<int32_t> history =
         user_.empty() ? ids_of_names(history_, all) : history_of_user(user_, all);
     const int64_t window = run.options().data.max_length;

@@ -112,8 +112,13 @@ at::Tensor ClickThrough::classify(const at::Tensor& features) {
   return output_->forward(features.to(output_->weight.device(), output_->weight.scalar_type()));
 }
 
-LossPlan ClickThrough::plan_loss(const LossShape&, const ContrastSettings&) const {
-  return {};
+LossPlan ClickThrough::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  LossPlan plan;
+  for (const Backbone::Loss& loss : backbone_->losses()) {
+    if (loss.settings.loss_type == "nce_loss") plan = plan + plan_nt_xent(shape, settings);
+    if (loss.settings.loss_type == "info_nce") plan = plan + plan_info_nce(shape, settings);
+  }
+  return plan;
 }
 
 int64_t ClickThrough::negatives_per_anchor(int64_t global_batch) const {

@@ -96,6 +96,11 @@ LossShare Srma::contrast(const Phase& phase, const std::vector<at::Tensor>& enco
   return loss;
 }
 
+LossPlan Srma::plan_loss(const LossShape& shape, const ContrastSettings& settings) const {
+  const LossPlan pair = HistoryContrast::plan_loss(shape, settings);
+  return complement_ ? pair + pair + pair : pair;
+}
+
 at::Tensor Srma::embed(const at::Tensor& items) {
   const TokenRows rows = ragged_rows(items);
   return last_of_rows(

@@ -21,6 +21,7 @@ class Srma : public HistoryContrast {
                                  const StepContext& context) override;
   LossShare contrast(const Phase& phase, const std::vector<at::Tensor>& encoded, const Batch& batch,
                      const StepContext& context) override;
+  LossPlan plan_loss(const LossShape& shape, const ContrastSettings& settings) const override;
   at::Tensor embed(const at::Tensor& items) override;
   std::vector<BorrowedNetwork> borrowed() override;
   bool may_rest(const std::string& parameter) const override {

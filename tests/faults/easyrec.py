@@ -124,11 +124,20 @@ def check_ratings(run):
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(rows))
     ratings = ["data.name=films", f"data.root={run.folder}", "train.epochs=1",
                "easyrec.model=easyrec/cl4srec_ml100k"]
-    output = run.train("films", *ratings)[1]
+    run_dir, output = run.train("films", *ratings)
     p.check("films.inter" in output and "the last tenth of each user's rows" in output, output)
+    auc = p.summary(run_dir)["eval"]["clicks"]["AUC"]
+    output = run(["eval", "--run", run_dir])
+    p.check(f"AUC {auc:.4f}" in output, output)
     (run.folder / "lists.txt").write_text("1 2 3 4 5\n")
     p.check("no ratings" in run.train("x", *ratings, "data.name=lists", expected=3)[1], "lists")
     p.check("are clicks" in run.train("x", *ratings, "data.click_rating=9", expected=3)[1], "rating")
+
+
+def check_plan(run):
+    output = run(["plan", "--config", "cl4srec_easyrec_ml100k.yaml", "data.name=clicks_synthetic",
+                  "data.rows=400", f"easyrec.model={run.folder}/m.yaml", "--ranks", "8"])
+    p.check("cl4srec_easyrec, backbone, 8 ranks" in output and "(width 32, " in output, output)
 
 
 def check_bad_input(run):
@@ -163,6 +172,7 @@ def main():
         check_afterwards(run, trained, scores)
         check_resumes(run)
         check_ratings(run)
+        check_plan(run)
         check_bad_input(run)
     print(f"clicks are learnt: AUC {scores['clicks']:.4f}, the rule itself {scores['rule']:.4f}")
 

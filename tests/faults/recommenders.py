@@ -164,6 +164,19 @@ def check_inter(run):
     p.check("ratings from 3" in output, output)
 
 
+def check_plan(run):
+    """Of what is compared, the width: all slots or one; and what a complement adds."""
+    def plan(config, *more):
+        return run(["plan", "--config", f"{config}.yaml", "--ranks", "4", f"data.root={run.folder}",
+                    "data.name=walks", *TINY, *more])
+
+    p.check("(width 800, " in plan("srma_beauty"), "50 slots of 16")
+    p.check("(width 16, " in plan("cl4srec_beauty", "cl4srec.contrast=last"), "one slot of 16")
+    p.check("complement" in plan("srma_beauty", "srma.complement=x"), "no complement")
+    output = plan("sasrec_beauty")
+    p.check("loss by loss.exchange" not in output and "parameters" in output, output)
+
+
 def check_bad_input(run):
     for text, code, message in (
             ("1 2 x 4\n", 3, "bad.txt:1"),
@@ -200,6 +213,7 @@ def main():
         check_kill(run)
         check_stages(run)
         check_inter(run)
+        check_plan(run)
         check_bad_input(run)
         scores = p.summary(trained)["eval"]["test"]
     print(f"recommenders train, continue, are ranked and recommend: NDCG@5 {scores['NDCG@5']:.2f}")
