@@ -33,7 +33,7 @@ import time
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-FOLDS, TOP = 5, (1, 5, 10)
+FOLDS, TOP = 5, (1, 5, 10, 20)
 THUMB, MOMENTS = (24, 18), 5
 GENERATOR_START = {"plain": "1", "generator": "0.5"}
 
@@ -223,7 +223,7 @@ def interval_over_groups(difference, groups):
 def print_tables(hits, seeds, groups):
     """hits[variant][seed]: {k: [clips]}. The mean's interval is that of one seed's number of clips: all
     seeds ask the same clips, so together they are not so many independent ones."""
-    print("\n| encoder | seed | R@1 | 95 % (Wilson) | R@5 | R@10 |\n|---|---|---|---|---|---|")
+    print("\n| encoder | seed | R@1 | 95 % (Wilson) | R@5 | R@10 | R@20 |\n|---|---|---|---|---|---|---|")
     for variant, by_seed in hits.items():
         rows = [(str(seed), by_seed[seed]) for seed in by_seed]
         if len(rows) > 1:
@@ -231,7 +231,7 @@ def print_tables(hits, seeds, groups):
         for seed, found in rows:
             count, share = len(found[1]), {k: 100 * found[k].mean() for k in TOP}
             print(f"| {variant} | {seed} | {share[1]:.1f} % | {wilson(found[1].sum(), count)} | "
-                  f"{share[5]:.1f} % | {share[10]:.1f} % |")
+                  f"{share[5]:.1f} % | {share[10]:.1f} % | {share[20]:.1f} % |")
     print("\n| R@1 of | against | seed | only the first | only the second | exact p | points | "
           "95 % (groups) |\n|---|---|---|---|---|---|---|---|")
     for first, second in (("plain", "untrained"), ("generator", "untrained"), ("generator", "plain")):

@@ -55,9 +55,9 @@ void NegativeSampler::draw(int64_t user, std::span<const int32_t> history, int32
   excluded.push_back(answer);
   std::sort(excluded.begin(), excluded.end());
   excluded.erase(std::unique(excluded.begin(), excluded.end()), excluded.end());
-  TORCH_CHECK(drawable(excluded) >= count_, "sampled ranking: user ", user, " has ",
+  TORCH_CHECK(drawable(excluded) >= count_, "sampled ranking: user number ", user, " (from 0) has ",
               drawable(excluded), " items to draw ", count_,
-              " negatives from: ask for fewer, or rank all items");
+              " negatives from: ask for fewer (eval.sampled), or rank all items (0)");
   KeyedStream stream(key_, static_cast<uint64_t>(user), 0, 0);
   for (int64_t n = 0; n < count_;) {
     const int32_t id = one(stream);

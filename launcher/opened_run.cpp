@@ -2,10 +2,12 @@
 
 #include "configs/mistakes.h"
 #include "launcher/build_info.h"
+#include "launcher/kept_data.h"
 #include "launcher/model_file.h"
 #include "launcher/start_up.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
+#include "train/best_weights.h"
 #include "train/checkpoint.h"
 #include "train/dtype.h"
 #include "train/files.h"
@@ -48,6 +50,14 @@ std::vector<NamedTensor> below(const std::string& prefix, const std::vector<Name
   return renamed;
 }
 
+/// Whether the checkpoint of a run has weights that an evaluation found best.
+bool has_best(const CheckpointStore& store, const FoundCheckpoint& found, int64_t patience) {
+  if (patience == 0) return false;
+  const at::Tensor counts = at::full({3}, -1, at::kLong);
+  store.load(found, {{kBestCounts, counts}}, kBestCounts);
+  return any_best(counts);
+}
+
 /// Loads the model's part of the newest checkpoint on rank 0 and spreads it.
 void load_checkpoint(OpenedRun& run) {
   const CheckpointStore store(run.folder / "checkpoints", 1, [](const std::string& text) {
@@ -55,7 +65,7 @@ void load_checkpoint(OpenedRun& run) {
   });
   const std::vector<StateTensor> state = model_state(*run.method);
   std::vector<NamedTensor> whole;
-  at::Tensor step = at::full({1}, -1, at::kLong);
+  at::Tensor which = at::full({2}, -1, at::kLong);  // the step, and whether the best weights
   if (run.world.rank == 0) {
     const auto found = store.newest(CheckpointStore::Damaged::kLeave);
     if (!found)
@@ -63,16 +73,18 @@ void load_checkpoint(OpenedRun& run) {
                             " has no checkpoint yet; wait for its first (checkpoint.every), or use "
                             "--config for an untrained encoder");
     whole = room_for_state(state);
-    if (run.options().train.train.patience > 0)
+    const bool best = has_best(store, *found, run.options().train.train.patience);
+    if (best)
       store.load(*found, below("best.", whole), "best.model.");
     else
       store.load(*found, whole, "model.");
-    step.fill_(found->counters.at("step"));
+    which[0] = found->counters.at("step");
+    which[1] = best ? 1 : 0;
   }
-  run.communicators.control->broadcast(step);
+  run.communicators.control->broadcast(which);
   spread_state(state, whole, run.communicators);
-  run.step = step.item<int64_t>();
-  run.weights = std::string(run.options().train.train.patience > 0 ? "best weights in the " : "") +
+  run.step = which[0].item<int64_t>();
+  run.weights = std::string(which[1].item<int64_t>() == 1 ? "best weights in the " : "") +
                 "checkpoint of step " + std::to_string(run.step);
 }
 
@@ -120,6 +132,7 @@ std::unique_ptr<OpenedRun> open_run(const RunChoice& choice,
   set_numerics(options.train.run);
   run->communicators = open_communicators(run->world);
   run->data = open_data(options);
+  if (!choice.run.empty()) check_data(run->data, choice.run);
   run->type = scalar_type_of(options.train.run);
   run->workers = loader_workers(options, run->world);
   run->method =

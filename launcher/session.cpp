@@ -4,6 +4,7 @@
 #include "dist/communicator.h"
 #include "dist/exit_codes.h"
 #include "launcher/build_info.h"
+#include "launcher/kept_data.h"
 #include "launcher/model_file.h"
 #include "launcher/opened_run.h"
 #include "launcher/run_data.h"
@@ -116,9 +117,11 @@ std::unique_ptr<Evaluation> evaluation_of(const RunData& data, const Options& op
 }
 
 /// Networks that the method takes over from elsewhere, into a run that begins.
-void load_borrowed(Method& method, const OptionTable& table, const World& world) {
+void load_borrowed(Method& method, const OptionTable& table, const RunData& data,
+                   const World& world) {
   for (const BorrowedNetwork& network : method.borrowed()) {
     const std::filesystem::path file = weights_file_of(network, table);
+    check_data(data, network.from);
     const InitialWeights weights = load_initial_weights(*network.module, file);
     if (world.rank == 0)
       say("  " + network.option + "  " + file.string() + ", SHA-256 " + weights.sha256 + "\n");
@@ -139,6 +142,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
   if (world.rank == 0) {
     run = std::make_unique<RunDirectory>(dir, table);
     keep_model_file(method_options, dir);
+    keep_data(data, dir);
   }
 
   const auto seed = static_cast<uint64_t>(options.train.run.seed);
@@ -186,7 +190,7 @@ int train(const Options& options, const OptionTable& table, const ResolvedConfig
     const InitialWeights weights = load_initial_weights(*method, options.method.model.init_from);
     if (world.rank == 0) say(initial_weights_text(options.method.model.init_from, weights));
   }
-  if (resumed.step == 0) load_borrowed(*method, table, world);
+  if (resumed.step == 0) load_borrowed(*method, table, data, world);
   if (world.rank == 0) {
     const int64_t restarts = run->begin_session(world.size, world.host, commit(), resumed.step);
     open_sinks(sinks, options, world,

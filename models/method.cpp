@@ -16,4 +16,10 @@ std::vector<Phase> Method::plan(int64_t, int64_t) const {
   return {{"contrast", {"all"}}};
 }
 
+double over_ranks(const at::Tensor& share, const Communicator& control) {
+  at::Tensor sum = share.detach().to(at::kCPU, at::kDouble).reshape({1}).clone();
+  control.all_reduce_sum(sum);
+  return sum.item<double>();
+}
+
 }  // namespace cltrain

@@ -68,6 +68,9 @@ struct LossShare {
   std::vector<at::Tensor> embeddings;
 };
 
+/// The sum of the ranks' shares, for the scalars of a loss.
+double over_ranks(const at::Tensor& share, const Communicator& control);
+
 /// A module of a method with weights that were trained elsewhere; it is not trained here.
 struct BorrowedNetwork {
   std::string option;  ///< that names it: "srma.complement"

@@ -1,5 +1,6 @@
 #include "models/options.h"
 
+#include "configs/scalar_text.h"
 #include "models/registry.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ void describe_moco(OptionTable& table, MethodOptions& options) {
   table.add("moco.queue", moco.queue,
             {.doc = "keys in the queue of negatives, over all ranks", .unit = "keys", .min = 1});
   table.add("moco.momentum", moco.momentum,
-            {.doc = "share of the key encoder's weights that a step keeps", .min = 0, .max = 1});
+            {.doc = "share of the key encoder's weights that a step keeps, below 1", .min = 0});
   table.add(
       "moco.temperature", moco.temperature,
       {.doc = "InfoNCE temperature; 0 takes the paper's: moco_v1 0.07, moco_v2 0.2", .min = 0});
@@ -24,24 +25,24 @@ void describe_moco(OptionTable& table, MethodOptions& options) {
               "part of the batch (model.norm=local, model.bn_splits) tells nothing of pairs"});
   MocoV3Options& v3 = options.moco_v3;
   table.add("moco_v3.momentum", v3.momentum,
-            {.doc = "share of the key encoder's weights that a step keeps, at the start",
-             .min = 0,
-             .max = 1});
+            {.doc = "share of the key encoder's weights that a step keeps, at the start; below 1",
+             .min = 0});
   table.add("moco_v3.momentum_schedule", v3.momentum_schedule,
             {.doc = "over the run: constant, or cosine to 1", .choices = {"constant", "cosine"}});
   table.add("moco_v3.temperature", v3.temperature,
-            {.doc = "InfoNCE temperature (ResNet-50 1.0, ViT 0.2)", .min = 0, .above_min = true});
+            {.doc = "InfoNCE temperature; 0 takes the paper's: 1.0, with a ViT 0.2", .min = 0});
   table.add("moco_v3.predictor_hidden", v3.predictor_hidden,
             {.doc = "width of the predictor's hidden layer", .unit = "channels", .min = 1});
   table.add("moco_v3.predictor_last_norm", v3.predictor_last_norm,
-            {.doc = "batch norm without scale and shift behind the predictor (ViT: true)"});
+            {.doc = "batch norm without scale and shift behind the predictor; auto: with a ViT",
+             .choices = {"auto", "true", "false"}});
 }
 
 void describe_videomoco(OptionTable& table, VideoMocoOptions& video) {
   table.add("videomoco.queue", video.queue,
             {.doc = "keys in the queue of negatives, over all ranks", .unit = "keys", .min = 1});
   table.add("videomoco.momentum", video.momentum,
-            {.doc = "share of the key encoder's weights that a step keeps", .min = 0, .max = 1});
+            {.doc = "share of the key encoder's weights that a step keeps, below 1", .min = 0});
   table.add("videomoco.temperature", video.temperature,
             {.doc = "InfoNCE temperature", .min = 0, .above_min = true});
   table.add("videomoco.decay", video.decay,
@@ -121,9 +122,10 @@ void check_sections(std::vector<std::string>& found, const MethodOptions& option
 
 void check_momentum(std::vector<std::string>& found, const char* name, double momentum) {
   if (momentum < 1) return;
-  found.push_back(std::string(name) +
-                  "=1 would leave the key encoder as it is for ever; allowed: " +
-                  "at least 0 and below 1, as 0.999");
+  const std::string outcome = momentum > 1 ? " would drive the key encoder away from the encoder"
+                                           : " would leave the key encoder as it is for ever";
+  found.push_back(std::string(name) + "=" + write_float(momentum) + outcome +
+                  "; allowed: at least 0 and below 1, as 0.999");
 }
 
 }  // namespace

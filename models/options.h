@@ -61,9 +61,9 @@ struct MocoOptions {
 struct MocoV3Options {
   double momentum = 0.99;
   std::string momentum_schedule = "cosine";
-  double temperature = 1.0;
+  double temperature = 0;
   int64_t predictor_hidden = 4096;
-  bool predictor_last_norm = false;
+  std::string predictor_last_norm = "auto";
 };
 
 struct VideoMocoOptions {

@@ -202,8 +202,11 @@ std::vector<std::string> problems(const MethodOptions& options, const InputShape
     return {"model.name=" + model.line.name + " takes " + text_of(model.line.input) + ", and " +
             whose + text_of(wanted) + "; allowed with it: " + fitting};
   }
+  std::vector<std::string> found;
+  if (options.name == "videomoco") found = problems(options.videomoco, input);
   const std::string problem = model.problem(options.model, input);
-  return problem.empty() ? std::vector<std::string>{} : std::vector<std::string>{problem};
+  if (!problem.empty()) found.push_back(problem);
+  return found;
 }
 
 std::shared_ptr<Method> make_method(const MethodOptions& options, uint64_t seed,

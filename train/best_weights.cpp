@@ -20,6 +20,10 @@ void copy_all(const std::vector<StateTensor>& from, const std::vector<StateTenso
 
 }  // namespace
 
+bool any_best(const at::Tensor& counts) {
+  return counts[0].item<int64_t>() >= 0;
+}
+
 BestWeights::BestWeights(const Method& method, int64_t patience)
     : patience_(patience),
       merit_(at::full({1}, -std::numeric_limits<double>::infinity(), at::kDouble)),
@@ -33,7 +37,7 @@ std::vector<StateTensor> BestWeights::state() const {
   if (!kept()) return {};
   std::vector<StateTensor> all = copies_;
   all.push_back({"best.merit", merit_, {}});
-  all.push_back({"best.counts", counts_, {}});
+  all.push_back({kBestCounts, counts_, {}});
   return all;
 }
 

@@ -11,6 +11,10 @@
 
 namespace cltrain {
 
+/// A checkpoint's tensor that says whether its "best.model.*" are worth anything, and that.
+inline constexpr const char* kBestCounts = "best.counts";
+bool any_best(const at::Tensor& counts);
+
 class BestWeights {
  public:
   /// `patience`: evaluations without a better one that are waited for; 0: nothing is kept.

@@ -4,6 +4,7 @@
 #include "configs/mistakes.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
+#include "train/summary.h"
 
 #include <fstream>
 #include <iterator>
@@ -50,6 +51,11 @@ fs::path weights_file_of(const BorrowedNetwork& network, const OptionTable& tabl
   if (!fs::exists(file))
     throw CheckpointError(network.option + "=" + network.from +
                           ": the run has no checkpoint yet; finish it first");
+  if (!finished_steps(from))
+    throw CheckpointError(network.option + "=" + network.from +
+                          ": the run is not finished (no summary.json); finish it first by its own "
+                          "command, or, to take it as it is, name its file " +
+                          file.string());
   return file;
 }
 

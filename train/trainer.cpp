@@ -17,7 +17,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 namespace cltrain {
 
@@ -83,6 +82,7 @@ StepRecord Trainer::step() {
   Verdict verdict;
   double gradient_square = 0, parameter_square = 0;
   std::vector<at::Tensor> embeddings;  // of the last phase
+  std::vector<std::string> updated;    // phases
   for (const Phase& phase : parts_.method.plan(number, total_steps_)) {
     freeze_others(phase);
     GradientSum& gradients = gradients_of(phase);
@@ -108,6 +108,7 @@ StepRecord Trainer::step() {
       optimizers_.at(group)->update(record.learning_rate);
     commit_statistics(parts_.method);
     parts_.method.after_phase(phase, batch, context);
+    updated.push_back(phase.name);
   }
   if (verdict.replaced_rows)
     for (const auto& [kind, count] : parts_.bad_samples.note(batch.replaced, number + 1))
@@ -121,7 +122,7 @@ StepRecord Trainer::step() {
   record.slowest_rank = verdict.slowest_rank;
   record.slowest_lag_seconds = verdict.slowest_lag_seconds;
   record.refused = !verdict.finite;
-  if (record.refused) refuse(batch, verdict.loss, embeddings);
+  if (record.refused) refuse(batch, verdict.loss, embeddings, updated);
   record.step_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   record.samples_per_second = static_cast<double>(batch.global_rows) / record.step_seconds;
@@ -222,43 +223,6 @@ std::vector<at::Tensor> Trainer::gradients_of_groups(const std::vector<std::stri
   return gradients;
 }
 
-// No update was made and the norms forget the batch. Its ids are written so that it can be looked
-// at, then the run goes on or ends, as train.max_skipped_steps says.
-void Trainer::refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings) {
-  discard_statistics(parts_.method);
-  const int64_t allowed = parts_.options.train.max_skipped_steps;
-  const int64_t skipped = ++counters_["skipped_steps"];
-  const std::string file = "nonfinite-step-" + std::to_string(counters_["step"]) + ".json";
-  const at::Tensor ids = global_ids(batch);
-  const at::Tensor bad = ids.masked_select(rows_not_finite(batch, embeddings));
-  if (parts_.world.rank == 0) {
-    try {
-      replace_file_durably(parts_.run_dir / file,
-                           nonfinite_report(counters_["step"], loss, ids, bad));
-    } catch (const IoError& error) {
-      parts_.sinks.write_failure(std::string("WARNING: ") + error.what());
-    }
-  }
-  const std::string value = std::isnan(loss) ? "nan" : std::to_string(loss);
-  const std::string whose =
-      bad.numel() == 0 ? ""
-                       : "; so are the embeddings of " + std::to_string(bad.numel()) + " of " +
-                             std::to_string(ids.numel()) + " samples, the first is id " +
-                             std::to_string(bad[0].item<int64_t>());
-  const std::string what = "step " + std::to_string(counters_["step"]) +
-                           ": the loss or a gradient is not finite (loss " + value + whose +
-                           "); no update was made; the ids of its batch are in " +
-                           (parts_.run_dir / file).string();
-  if (skipped > allowed)
-    throw NonFinite(what + ". " + std::to_string(skipped) + " step(s) refused, allowed are " +
-                    std::to_string(allowed) +
-                    ": lower optim.lr, look at the data, or let more be skipped with "
-                    "train.max_skipped_steps=" +
-                    std::to_string(skipped));
-  parts_.sinks.message(what + ". Skipped (" + std::to_string(skipped) + " of at most " +
-                       std::to_string(allowed) + ")");
-}
-
 at::Tensor Trainer::in_global_order(const Batch& batch, const at::Tensor& local) const {
   const at::Tensor gathered =
       parts_.communicators.control->all_gather(local, batch.cut.rank_rows());
@@ -267,15 +231,6 @@ at::Tensor Trainer::in_global_order(const Batch& batch, const at::Tensor& local)
 
 at::Tensor Trainer::global_ids(const Batch& batch) const {
   return in_global_order(batch, batch.ids);
-}
-
-// One spoilt image, or all of a batch that one of them spoilt through batch norm.
-at::Tensor Trainer::rows_not_finite(const Batch& batch,
-                                    const std::vector<at::Tensor>& embeddings) const {
-  at::Tensor bad = at::zeros({batch.ids.size(0)}, at::kByte);
-  for (const at::Tensor& view : embeddings)
-    bad.bitwise_or_(view.isfinite().all(1).logical_not().to(at::kCPU).to(at::kByte));
-  return in_global_order(batch, bad).to(at::kBool);
 }
 
 bool Trainer::evaluation_due(int64_t step) const {

@@ -89,7 +89,9 @@ class Trainer {
   Verdict agree(const at::Tensor& share, double gradient_norm, const Batch& batch);
   std::vector<at::Tensor> parameters_of_groups(const std::vector<std::string>& names) const;
   std::vector<at::Tensor> gradients_of_groups(const std::vector<std::string>& names) const;
-  void refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings);
+  /// `updated`: the phases of this step before the refused one.
+  void refuse(const Batch& batch, double loss, const std::vector<at::Tensor>& embeddings,
+              const std::vector<std::string>& updated);
   Batch next_batch();
   std::vector<StateTensor> state() const;
   /// [b, ...] of this rank's rows -> those of the global batch, on every rank.

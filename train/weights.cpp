@@ -1,5 +1,6 @@
 #include "train/weights.h"
 
+#include "train/best_weights.h"
 #include "train/digest.h"
 #include "train/files.h"
 #include "train/safetensors.h"
@@ -18,8 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of runs with train.patience the best weights, else the newest.
-constexpr std::string_view kCheckpointPrefixes[] = {"best.model.encoder.", "model.encoder."};
+constexpr std::string_view kBestPrefix = "best.model.encoder.", kPrefix = "model.encoder.";
 
 // What released files hold beside the encoder: classifiers of torchvision and timm, and what S3-Rec
 // pretrains with.
@@ -54,15 +54,23 @@ void refuse_other_files(const fs::path& path) {
                           "weights_only=True), \"weights.safetensors\")");
 }
 
+/// What names of an encoder begin with in the file: in checkpoints of runs with train.patience the
+/// best weights count, once there was an evaluation, else the newest.
+std::string_view prefix_in(const std::vector<NamedTensor>& file) {
+  bool checkpoint = false, best = false;
+  for (const auto& [name, tensor] : file) {
+    checkpoint |= name.starts_with(kPrefix);
+    best |= name == kBestCounts && any_best(tensor);
+  }
+  return best ? kBestPrefix : checkpoint ? kPrefix : "";
+}
+
 /// The file's tensors under the encoder's names; the names that belong to no encoder are put aside.
 TensorsByName read_for_encoder(const fs::path& path, const TensorsByName& wanted,
                                std::vector<std::string>& ignored) {
   refuse_other_files(path);
   const std::vector<NamedTensor> all = read_safetensors(path);
-  std::string_view prefix;
-  for (const std::string_view candidate : kCheckpointPrefixes)
-    for (const auto& [name, tensor] : all)
-      if (prefix.empty() && name.starts_with(candidate)) prefix = candidate;
+  const std::string_view prefix = prefix_in(all);
   TensorsByName found;
   for (const auto& [name, tensor] : all) {
     const bool beside =

@@ -16,7 +16,7 @@ ClickPair rated_clicks(const Interactions& interactions, double click_rating, in
   if (interactions.ratings.empty())
     throw DataError(interactions.description +
                     ": no ratings, and they say what is a click: take a file NAME.inter with a "
-                    "column rating");
+                    "column rating in its first line");
   auto table = std::make_shared<ClickTable>(
       ClickColumns({"user_id", "item_id"}, {"item_list", "rating_list"}, max_length));
   std::vector<int64_t> items, ratings;
@@ -38,10 +38,14 @@ ClickPair rated_clicks(const Interactions& interactions, double click_rating, in
       table->add(ids, lists, interactions.ratings[static_cast<size_t>(at)] >= click_rating);
     }
   }
+  if (test.empty())
+    throw DataError(interactions.description +
+                    ": no user has 10 ratings, and the last tenth of each user's rows is the test; "
+                    "take users with more (data.user_core=10)");
   ClickPair pair;
   pair.train = std::make_unique<ClickSet>(table, std::move(train), interactions.description);
-  pair.test =
-      std::make_unique<ClickSet>(table, std::move(test), "the last tenth of each user's rows");
+  pair.test = std::make_unique<ClickSet>(
+      table, std::move(test), "the last tenth of each user's rows in " + interactions.description);
   pair.note = "test: " + pair.test->describe();
   return pair;
 }

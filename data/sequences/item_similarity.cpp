@@ -100,13 +100,18 @@ Neighbours random_neighbours(int32_t items, PhiloxKey key) {
   return result;
 }
 
-/// Makes the item with the largest score above 0 among those summed up the neighbour of `id`.
+/// Makes the item with the largest score above 0 among those summed up the neighbour of `id`, and
+/// widens the range of scores.
 template <typename Score>
 void take_best(SparseSums& sums, size_t id, const Score& score, Neighbours& result) {
   double largest = 0;
   int32_t best = 0;
   sums.drain([&](int32_t other, double sum) {
     const double value = score(static_cast<size_t>(other), sum);
+    const bool first = result.largest == 0;  // a pair's score is above 0
+    result.least =
+        first ? static_cast<float>(value) : std::min(result.least, static_cast<float>(value));
+    result.largest = std::max(result.largest, static_cast<float>(value));
     if (value < largest || (value == largest && other > best)) return;
     largest = value;
     best = other;
@@ -224,13 +229,12 @@ void find_by_windows(const Interactions& interactions, Neighbours& result) {
   }
 }
 
-/// Scores mapped to [0, 1] by the smallest and largest of ids 1 .. items().
-std::vector<float> mapped(const std::vector<float>& scores) {
-  const auto [low, high] = std::minmax_element(scores.begin() + 1, scores.end() - 1);
-  const float least = *low, span = *high - *low;
-  std::vector<float> result(scores.size());
-  for (size_t id = 1; id + 1 < scores.size() && span > 0; ++id)
-    result[id] = (scores[id] - least) / span;
+/// The scores of ids 1 .. items() with the smallest of all pairs' at 0 and the largest at 1.
+std::vector<float> mapped(const Neighbours& neighbours) {
+  const float span = neighbours.largest - neighbours.least;
+  std::vector<float> result(neighbours.score.size());
+  for (size_t id = 1; id + 1 < result.size() && span > 0; ++id)
+    result[id] = (neighbours.score[id] - neighbours.least) / span;
   return result;
 }
 
@@ -273,8 +277,8 @@ Neighbours hybrid(const Neighbours& one, const Neighbours& other) {
     throw std::invalid_argument("hybrid of the neighbours of " + std::to_string(rows) + " and " +
                                 std::to_string(other.best.size()) +
                                 " ids; both must be of the same items, one at least");
-  Neighbours result{one.best, mapped(one.score)};
-  const std::vector<float> scores = mapped(other.score);
+  Neighbours result{one.best, mapped(one), 0, 1};
+  const std::vector<float> scores = mapped(other);
   for (size_t id = 1; id + 1 < rows; ++id) {
     if (scores[id] <= result.score[id]) continue;
     result.best[id] = other.best[id];

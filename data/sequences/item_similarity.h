@@ -21,8 +21,9 @@ namespace cltrain {
 
 /// The nearest other item of every id, 0 and items() + 1 included.
 struct Neighbours {
-  std::vector<int32_t> best;  ///< [items() + 2], each 1 .. items()
-  std::vector<float> score;   ///< [items() + 2]
+  std::vector<int32_t> best;     ///< [items() + 2], each 1 .. items()
+  std::vector<float> score;      ///< [items() + 2]
+  float least = 0, largest = 0;  ///< of the scores of all pairs, not of the nearest alone
 };
 
 /// With U_i the users whose training input has item i (repeats count once), and n_u the different
@@ -51,9 +52,8 @@ ItemSimilarity item_similarity(std::string_view name);
 Neighbours most_similar(const Interactions& interactions, ItemSimilarity similarity, PhiloxKey key);
 
 /// CoSeRec's hybrid: of each id the neighbour whose score is larger after each side's scores were
-/// mapped to [0, 1] by the smallest and largest among ids 1 .. items() (all 0 where these are
-/// equal); `one` where they tie. The scores are the mapped ones. Throws std::invalid_argument if
-/// the sizes differ.
+/// mapped by its `least` to 0 and its `largest` to 1 (all 0 where these are equal); `one` where
+/// they tie. The scores are the mapped ones. Throws std::invalid_argument if the sizes differ.
 Neighbours hybrid(const Neighbours& one, const Neighbours& other);
 
 }  // namespace cltrain

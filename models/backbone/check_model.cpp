@@ -108,6 +108,7 @@ class Checker {
       case Kind::kBlock:
         if (block_seen_from(graph, name) == nullptr)
           missing(input.place, "block", name, blocks_seen_from(graph));
+        refuse_loss(input.place, block_seen_from(graph, name));
         break;
       case Kind::kPackage:
         if (model_.package(name) == nullptr)
@@ -122,6 +123,7 @@ class Checker {
     }
     if (!input.package_input) return;
     BlockSource& given = *input.package_input;
+    refuse_loss(input.place, block_seen_from(graph, given.name));
     if (block_seen_from(graph, given.name) != nullptr)
       given.kind = Kind::kBlock;
     else if (model_.package(given.name) != nullptr)
@@ -130,6 +132,12 @@ class Checker {
       given.kind = Kind::kGroup;
     else
       missing(input.place, "block, package or feature group", given.name, blocks_seen_from(graph));
+  }
+
+  void refuse_loss(const Place& place, const Block* block) {
+    if (block != nullptr && block->layer == "AuxiliaryLoss")
+      mistakes_.add(place, block->name,
+                    "is an AuxiliaryLoss, which has no output; name another block");
   }
 
   static std::set<std::string> used_blocks(const BlockPackage& graph) {
@@ -144,8 +152,10 @@ class Checker {
   }
 
   void fill_outputs(BlockPackage& graph) {
-    for (const std::string& name : graph.outputs)
+    for (const std::string& name : graph.outputs) {
       if (graph.find(name) == nullptr) missing(graph.place, "block", name, names(graph.blocks));
+      refuse_loss(graph.place, graph.find(name));
+    }
     if (!graph.outputs.empty()) return;
     const std::set<std::string> used = used_blocks(graph);
     for (const Block& block : graph.blocks)

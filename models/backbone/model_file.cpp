@@ -71,7 +71,8 @@ class ModelReader {
     if (found == nullptr) return none;
     if (!found->is_list() || found->items.empty()) {
       mistakes_.add(found->place, key,
-                    describe_for_message(*found) + " where a list belongs; write [{...}, ...]");
+                    (found->is_list() ? "an empty list" : describe_for_message(*found)) +
+                        " where a list of one or more belongs; write [{...}, ...]");
       return none;
     }
     return found->items;

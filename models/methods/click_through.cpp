@@ -1,6 +1,5 @@
 #include "models/methods/click_through.h"
 
-#include "models/methods/history_contrast.h"
 #include "models/nets/layers.h"
 #include "models/registry.h"
 
@@ -45,8 +44,8 @@ at::Tensor ClickThrough::penalty() const {
   const std::vector<at::Tensor> tables = backbone_->embeddings().parameters();
   add(options_.embedding_regularization, tables);
   std::vector<at::Tensor> dense;
-  for (const auto& item : named_parameters())
-    if (!item.key().starts_with("encoder.embeddings.")) dense.push_back(item.value());
+  for (const auto& module : modules())
+    if (const auto* linear = module->as<Linear>()) dense.push_back(linear->weight);
   add(options_.l2_regularization, dense);
   return sum;
 }

@@ -3,12 +3,20 @@
 #include "data/sequences/sequence_rows.h"
 #include "ops/row_range.h"
 
+#include <algorithm>
+#include <limits>
+#include <utility>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 namespace cltrain {
@@ -16,33 +24,48 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 512;
 
-Neighbours neighbours_of(const at::Tensor& best, const at::Tensor& score) {
+Neighbours neighbours_of(const at::Tensor& best, const at::Tensor& score, const at::Tensor& range) {
   const at::Tensor ids = best.to(at::kCPU, at::kInt).contiguous();
   const at::Tensor values = score.to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor ends = range.to(at::kCPU, at::kFloat).contiguous();
   const auto count = static_cast<size_t>(ids.numel());
   return {{ids.const_data_ptr<int32_t>(), ids.const_data_ptr<int32_t>() + count},
-          {values.const_data_ptr<float>(), values.const_data_ptr<float>() + count}};
+          {values.const_data_ptr<float>(), values.const_data_ptr<float>() + count},
+          ends[0].item<float>(),
+          ends[1].item<float>()};
 }
 
-/// The other item with the largest dot product, and that product, of the rows of a table whose
-/// first and last row are no items.
-std::pair<at::Tensor, at::Tensor> nearest_rows(const at::Tensor& table, const RowRange& rows) {
-  at::Tensor best = at::zeros({rows.count()}, table.options().dtype(at::kLong));
-  at::Tensor score = at::zeros({rows.count()}, table.options());
-  const int64_t items = table.size(0) - 2;
-  if (items < 2) return {best + 1, score};
-  const at::Tensor candidates = table.narrow(0, 1, items).t();
-  for (int64_t begin = rows.begin; begin < rows.end; begin += kRowsAtOnce) {
-    const int64_t count = std::min(kRowsAtOnce, rows.end - begin);
-    at::Tensor products = at::mm(table.narrow(0, begin, count), candidates);
-    const at::Tensor itself = at::arange(begin, begin + count, best.options()).unsqueeze(1);
-    const at::Tensor ids = at::arange(1, items + 1, best.options()).unsqueeze(0);
-    products.masked_fill_(itself == ids, -std::numeric_limits<double>::infinity());
+/// Of some rows of a table, whose first and last row are no items.
+struct Nearest {
+  at::Tensor best;   ///< the other item with the largest dot product, int64
+  at::Tensor score;  ///< that product, float32
+  at::Tensor range;  ///< [2] minus the smallest, and the largest product of these with all rows
+};
+
+/// Products are made block by block, each block always of the same rows, so that their last bits
+/// depend on no number of ranks.
+Nearest nearest_rows(const at::Tensor& table, const RowRange& blocks) {
+  const int64_t all = table.size(0), items = all - 2;
+  const int64_t first = blocks.begin * kRowsAtOnce;
+  const int64_t rows = std::max<int64_t>(0, std::min(blocks.end * kRowsAtOnce, all) - first);
+  Nearest result{
+      at::ones({rows}, table.options().dtype(at::kLong)),
+      at::zeros({rows}, table.options().dtype(at::kFloat)),
+      at::full({2}, -std::numeric_limits<float>::infinity(), table.options().dtype(at::kFloat))};
+  const at::Tensor ids = at::arange(all, result.best.options()).unsqueeze(0);
+  const at::Tensor none = (ids == 0) | (ids == items + 1);
+  for (int64_t begin = first; begin < first + rows; begin += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, all - begin);
+    at::Tensor products = at::mm(table.narrow(0, begin, count), table.t()).to(at::kFloat);
+    result.range = at::maximum(result.range, at::stack({-products.min(), products.max()}));
+    if (items < 2) continue;
+    const at::Tensor itself = at::arange(begin, begin + count, ids.options()).unsqueeze(1);
+    products.masked_fill_((itself == ids) | none, -std::numeric_limits<double>::infinity());
     const auto [values, places] = products.max(1);
-    score.narrow(0, begin - rows.begin, count).copy_(values);
-    best.narrow(0, begin - rows.begin, count).copy_(places + 1);
+    result.score.narrow(0, begin - first, count).copy_(values);
+    result.best.narrow(0, begin - first, count).copy_(places);
   }
-  return {best, score};
+  return result;
 }
 
 const SequenceSet& sequences_of(const MethodParts& parts) {
@@ -72,7 +95,8 @@ Coserec::Coserec(const MethodParts& parts)
   const int64_t ids = item_table().size(0);
   online_best_ = register_buffer("online_best", at::zeros({ids}, at::kLong));
   online_score_ = register_buffer("online_score", at::zeros({ids}, at::kFloat));
-  seen_ = online_best_.clone();
+  online_range_ = register_buffer("online_range", at::zeros({2}, at::kFloat));
+  seen_ = online();
 }
 
 std::vector<int32_t> Coserec::augmented(std::span<const int32_t> history, PhiloxKey key,
@@ -80,12 +104,20 @@ std::vector<int32_t> Coserec::augmented(std::span<const int32_t> history, Philox
   return augment(history, similar_, used_, key, user, view);
 }
 
+at::Tensor Coserec::online() const {
+  const auto numbers = [](const at::Tensor& buffer) { return buffer.to(at::kCPU, at::kDouble); };
+  return at::cat({numbers(online_best_), numbers(online_score_), numbers(online_range_)});
+}
+
 // A checkpoint that was loaded changes the buffers without telling.
 std::vector<at::Tensor> Coserec::encode(const Phase& phase, const Batch& chunk,
                                         const StepContext& context) {
-  if (online_from_ > 0 && !at::equal(online_best_.cpu(), seen_)) {
-    seen_ = online_best_.cpu().clone();
-    used_ = hybrid(counted_, neighbours_of(online_best_, online_score_));
+  if (online_from_ > 0) {
+    at::Tensor now = online();
+    if (!at::equal(now, seen_)) {
+      seen_ = std::move(now);
+      used_ = hybrid(counted_, neighbours_of(online_best_, online_score_, online_range_));
+    }
   }
   return HistoryContrast::encode(phase, chunk, context);
 }
@@ -95,13 +127,20 @@ void Coserec::after_phase(const Phase&, const Batch&, const StepContext& context
   const c10::NoGradGuard no_grad;
   const Communicator& ranks = *context.communicators.control;
   const at::Tensor table = item_table().detach();
+  const int64_t all = table.size(0), blocks = (all + kRowsAtOnce - 1) / kRowsAtOnce;
   std::vector<int64_t> counts;
-  for (int rank = 0; rank < ranks.size(); ++rank)
-    counts.push_back(rank_share(table.size(0), rank, ranks.size()).count());
-  const auto [best, score] =
-      nearest_rows(table, rank_share(table.size(0), ranks.rank(), ranks.size()));
-  online_best_.copy_(ranks.all_gather(best.cpu(), counts));
-  online_score_.copy_(ranks.all_gather(score.cpu(), counts));
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    const RowRange share = rank_share(blocks, rank, ranks.size());
+    counts.push_back(std::min(share.end * kRowsAtOnce, all) -
+                     std::min(share.begin * kRowsAtOnce, all));
+  }
+  const Nearest nearest = nearest_rows(table, rank_share(blocks, ranks.rank(), ranks.size()));
+  online_best_.copy_(ranks.all_gather(nearest.best.cpu(), counts));
+  online_score_.copy_(ranks.all_gather(nearest.score.cpu(), counts));
+  at::Tensor range = nearest.range.to(at::kCPU, at::kDouble);
+  ranks.all_reduce_max(range);
+  range[0].neg_();
+  online_range_.copy_(range);
 }
 
 }  // namespace cltrain

@@ -23,6 +23,8 @@ class Coserec : public HistoryContrast {
  private:
   std::vector<int32_t> augmented(std::span<const int32_t> history, PhiloxKey key, int64_t user,
                                  uint32_t view) const override;
+  /// The buffers one behind the other, on the CPU.
+  at::Tensor online() const;
 
   const int64_t online_from_;
   SequenceAugmentSettings similar_;  ///< with what similar items need
@@ -30,7 +32,8 @@ class Coserec : public HistoryContrast {
   Neighbours used_;          ///< what views are made with: counted, or the larger of both
   at::Tensor online_best_;   ///< buffer [items + 2] int64; zeros: not looked up yet
   at::Tensor online_score_;  ///< buffer [items + 2]
-  at::Tensor seen_;          ///< what of online_best_ is in used_
+  at::Tensor online_range_;  ///< buffer [2]: smallest and largest product of any two rows
+  at::Tensor seen_;          ///< the online() that is in used_
 };
 
 }  // namespace cltrain

@@ -36,12 +36,6 @@ std::vector<SequenceOperation> operations_named(const std::vector<std::string>& 
   return sequence_operations(list);
 }
 
-double over_ranks(const at::Tensor& share, const Communicator& control) {
-  at::Tensor sum = share.detach().to(at::kCPU, at::kDouble).reshape({1}).clone();
-  control.all_reduce_sum(sum);
-  return sum.item<double>();
-}
-
 HistoryContrast::HistoryContrast(const MethodParts& parts, const HistoryContrastOptions& contrast)
     : SequenceRecommender(parts),
       options_(contrast),

@@ -16,8 +16,6 @@ namespace cltrain {
 
 /// The operations of these names, in order.
 std::vector<SequenceOperation> operations_named(const std::vector<std::string>& names);
-/// Sums over the ranks of a share, for the record.
-double over_ranks(const at::Tensor& share, const Communicator& control);
 
 class HistoryContrast : public SequenceRecommender {
  public:

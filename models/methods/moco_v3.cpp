@@ -10,10 +10,21 @@
 namespace cltrain {
 namespace {
 
-// facebookresearch/moco-v3, moco/builder.py: projectors end in a norm without scale and shift.
+bool with_vit(const MethodParts& parts) {
+  return parts.options.model.name.starts_with("vit");
+}
+
+// facebookresearch/moco-v3, CONFIG.md.
+MocoV3Options chosen(const MethodParts& parts) {
+  MocoV3Options options = parts.options.moco_v3;
+  if (options.temperature == 0) options.temperature = with_vit(parts) ? 0.2 : 1.0;
+  return options;
+}
+
+// The same, moco/builder.py: projectors end in a norm without scale and shift.
 HeadSettings projector_of(const MethodParts& parts) {
   HeadSettings head = parts.head;
-  if (head.layers == 0) head.layers = parts.options.model.name.starts_with("vit") ? 3 : 2;
+  if (head.layers == 0) head.layers = with_vit(parts) ? 3 : 2;
   head.last = LastNorm::kPlain;
   return head;
 }
@@ -22,14 +33,17 @@ HeadSettings predictor_of(const MethodParts& parts) {
   HeadSettings head = parts.head;
   head.layers = 2;
   head.hidden = parts.options.moco_v3.predictor_hidden;
-  head.last = parts.options.moco_v3.predictor_last_norm ? LastNorm::kPlain : LastNorm::kNone;
+  const std::string& norm = parts.options.moco_v3.predictor_last_norm;
+  const bool last_norm = norm == "auto" ? with_vit(parts) : norm == "true";
+  head.last = last_norm ? LastNorm::kPlain : LastNorm::kNone;
+  head.last_bias = false;
   return head;
 }
 
 }  // namespace
 
 MocoV3::MocoV3(const MethodParts& parts)
-    : options_(parts.options.moco_v3),
+    : options_(chosen(parts)),
       contrast_(contrast_settings(parts.options.loss)),
       networks_(*this, parts, projector_of(parts), /*shuffle=*/false),
       predictor_(register_module(

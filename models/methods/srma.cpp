@@ -19,8 +19,8 @@ std::shared_ptr<AugmentedLayers> add_layers(SequenceEncoder& encoder, const Srma
                              .layers = options.layers,
                              .layer = encoder.settings().layer,
                              .first_site = encoder.sites()});
-  initialize_sequence_layers(*layers, seed, "augmented_layers");
-  encoder.register_module("augmented_layers", layers);
+  initialize_sequence_layers(*layers->named_children()["augment_layers"], seed, "augmented_layers");
+  encoder.named_children()["item_encoder"]->register_module("aug_layer", layers);
   return layers;
 }
 
@@ -52,7 +52,7 @@ std::vector<int64_t> Srma::kept(const StepContext& context, uint32_t view) const
   return kept_layers(
       key, options_of_srma_.layers,
       {.dropped = options_of_srma_.drop_layers, .threshold = options_of_srma_.keep_below},
-      options_of_srma_.layer_draw == "shared" ? 0 : view);
+      options_of_srma_.layer_draw == "shared" && view != kNextItemPass ? 0 : view);
 }
 
 at::Tensor Srma::next_item_outputs(const TokenRows& rows, const Batch& chunk,

@@ -25,7 +25,7 @@ class Srma : public HistoryContrast {
   at::Tensor embed(const at::Tensor& items) override;
   std::vector<BorrowedNetwork> borrowed() override;
   bool may_rest(const std::string& parameter) const override {
-    return parameter.starts_with("encoder.augmented_layers.");
+    return parameter.starts_with("encoder.item_encoder.aug_layer.");
   }
 
  private:

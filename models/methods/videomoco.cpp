@@ -1,5 +1,6 @@
 #include "models/methods/videomoco.h"
 
+#include "configs/scalar_text.h"
 #include "models/registry.h"
 #include "ops/drop_frames.h"
 
@@ -41,6 +42,10 @@ class PassThrough {
   const bool trained_;
 };
 
+int64_t dropped_frames(const VideoMocoOptions& options, int64_t frames) {
+  return static_cast<int64_t>(options.drop_ratio * static_cast<double>(frames));
+}
+
 }  // namespace
 
 VideoMoco::VideoMoco(const MethodParts& parts)
@@ -75,10 +80,23 @@ std::vector<Phase> VideoMoco::plan(int64_t step, int64_t total_steps) const {
   return {{"generator", {"generator"}}, {"encoder", {"encoder"}}};
 }
 
+std::vector<std::string> problems(const VideoMocoOptions& options, const InputShape& input) {
+  std::vector<std::string> found;
+  if (options.generator_start < 1 && dropped_frames(options, input.frames) == 0)
+    found.push_back("videomoco.drop_ratio=" + write_float(options.drop_ratio) +
+                    " of data.frames=" + std::to_string(input.frames) +
+                    " drops no whole frame, and the generator would play for nothing; set more "
+                    "frames, a larger share, or videomoco.generator_start=1");
+  if (input.size < FrameGenerator::smallest_size())
+    found.push_back("augment.size=" + std::to_string(input.size) +
+                    " is too small for VideoMoCo's generator, which halves maps three times; "
+                    "allowed: at least " +
+                    std::to_string(FrameGenerator::smallest_size()));
+  return found;
+}
+
 at::Tensor VideoMoco::with_dropped_frames(const at::Tensor& clips) {
-  const auto dropped =
-      static_cast<int64_t>(options_.drop_ratio * static_cast<double>(clips.size(2)));
-  return drop_frames(clips, generator_->forward(clips), dropped);
+  return drop_frames(clips, generator_->forward(clips), dropped_frames(options_, clips.size(2)));
 }
 
 std::vector<at::Tensor> VideoMoco::encode(const Phase& phase, const Batch& chunk,
@@ -117,9 +135,10 @@ LossShare VideoMoco::contrast(const Phase& phase, const std::vector<at::Tensor>&
     // Minus the mean change of a feature: the generator looks for the frames that matter.
     const at::Tensor &dropped = encoded[encoded.size() - 2], &whole = encoded.back();
     const auto values = static_cast<double>(context.global_rows() * whole.size(1));
-    const at::Tensor change =
-        at::abs(dropped - whole).sum().to(at::kDouble) * (-options_.generator_weight / values);
-    loss.share = loss.share.defined() ? loss.share + change : change;
+    const at::Tensor change = at::abs(dropped - whole).sum().to(at::kDouble) / values;
+    loss.scalars = {{"generator_change", over_ranks(change, *context.communicators.control)}};
+    const at::Tensor share = -options_.generator_weight * change;
+    loss.share = loss.share.defined() ? loss.share + share : share;
   }
   return loss;
 }

@@ -12,8 +12,13 @@
 #include "models/nets/frame_generator.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace cltrain {
+
+/// What of these options does not go with the clips; empty when all is well.
+std::vector<std::string> problems(const VideoMocoOptions& options, const InputShape& input);
 
 class VideoMoco : public Method {
  public:

@@ -74,8 +74,9 @@ AugmentedLayers::AugmentedLayers(const AugmentedLayerSettings& settings) : setti
   TORCH_CHECK(settings.layers >= 0 && settings.layers <= 256, "augmented layers: ", settings.layers,
               "; allowed: 0 to 256");
   check_sequence_layers(settings.layer);
+  stack_ = register_module("augment_layers", std::make_shared<torch::nn::Module>());
   for (int64_t n = 0; n < settings.layers; ++n)
-    register_module(std::to_string(n), make_layer(settings));
+    stack_->register_module(std::to_string(n), make_layer(settings));
 }
 
 at::Tensor AugmentedLayers::forward(at::Tensor x, const TokenRows& rows,
@@ -84,7 +85,7 @@ at::Tensor AugmentedLayers::forward(at::Tensor x, const TokenRows& rows,
                   (kept.empty() || (kept.front() >= 0 && kept.back() < settings_.layers)),
               "augmented layers: kept layers ", kept, "; allowed: ascending, below ",
               settings_.layers);
-  const auto layers = children();
+  const auto layers = stack_->children();
   for (const int64_t n : kept) {
     const uint32_t site = settings_.first_site + kLayerSites * static_cast<uint32_t>(n);
     torch::nn::Module& layer = *layers[n];

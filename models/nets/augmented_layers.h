@@ -55,6 +55,7 @@ class AugmentedLayers : public torch::nn::Module {
 
  private:
   AugmentedLayerSettings settings_;
+  std::shared_ptr<torch::nn::Module> stack_;  ///< of the layers, by number
 };
 
 }  // namespace cltrain

@@ -47,6 +47,10 @@ void BidirectionalLstm::initialize(uint64_t seed, const std::string& prefix) {
     fill_uniform(item.value(), bound, seed, prefix + "." + item.key());
 }
 
+int64_t FrameGenerator::smallest_size() {
+  return kShrink + kHalving;
+}
+
 FrameGenerator::FrameGenerator(const FrameGeneratorSettings& settings) : settings_(settings) {
   const int64_t frames = settings.frames, side = (settings.size - kShrink) / kHalving;
   TORCH_CHECK(frames >= 1, "a frame generator for clips of ", frames,

@@ -51,7 +51,9 @@ class BidirectionalLstm : public torch::nn::Module {
 
 class FrameGenerator : public torch::nn::Module {
  public:
-  /// Throws where the frames are too small, naming their size.
+  /// Side of the smallest frames, in pixels.
+  static int64_t smallest_size();
+  /// Throws where the frames are smaller.
   explicit FrameGenerator(const FrameGeneratorSettings& settings);
   /// Clips [N, 3, T, S, S] -> scores [N, T], in the weights' type; each clip's add up to 1.
   at::Tensor forward(const at::Tensor& clips);

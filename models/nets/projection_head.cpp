@@ -12,8 +12,9 @@ ProjectionHead::ProjectionHead(int64_t features, const HeadSettings& settings) {
     const int64_t out = last ? settings.out : hidden;
     const bool norm = last ? settings.last != LastNorm::kNone : settings.norms;
     const std::string suffix = std::to_string(layer);
+    const bool bias = !norm && (!last || settings.last_bias);
     linears_.push_back(
-        register_module("linear" + suffix, std::make_shared<Linear>(in, out, /*with_bias=*/!norm)));
+        register_module("linear" + suffix, std::make_shared<Linear>(in, out, /*with_bias=*/bias)));
     norms_.push_back(nullptr);
     if (norm)
       norms_.back() = register_module(

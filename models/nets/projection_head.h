@@ -23,6 +23,7 @@ struct HeadSettings {
   /// A norm behind every hidden layer; linear layers that a norm follows have no bias.
   bool norms = true;
   LastNorm last = LastNorm::kWithoutShift;
+  bool last_bias = true;  ///< of the last linear layer, where no norm follows
 };
 
 class ProjectionHead : public torch::nn::Module {

@@ -135,7 +135,7 @@ TEST(EquivalenceMoco, V3InFloat64) {
 
 TEST(EquivalenceMoco, V3ByRingWithANormBehindThePredictorInFloat64) {
   Setting setting = moco_v3();
-  setting.method.moco_v3.predictor_last_norm = true;
+  setting.method.moco_v3.predictor_last_norm = "true";
   setting.method.loss.exchange = "ring";
   expect_equivalent(setting);
 }

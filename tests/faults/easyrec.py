@@ -146,6 +146,7 @@ def check_bad_input(run):
             ("SeqAugment: {crop_rate", "SeqAugment: {croprate", "nearest: crop_rate"),
             ("block_name: user_seq", "block_name: user_sek", "nearest: user_seq"),
             ("package_name: encoder, package_input: user_seq", "block_name: main", "waits for itself"),
+            ("{feature_group_name: item}]", "{block_name: contrastive}]", "has no output"),
             ("name: price,", "name: prize, column: prize,", "there is no feature of this name"),
     ):
         bad.write_text(MODEL.replace(before, after))

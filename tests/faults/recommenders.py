@@ -4,6 +4,7 @@ changes nothing; stages; evaluation, given weights and recommendations; clear er
 
 usage: recommenders.py CLTRAIN
 """
+import json
 import os
 import pathlib
 import signal
@@ -154,6 +155,66 @@ def check_stages(run):
     p.check("has stages 1 to 2" in run.train("srma_ml100k", "x", "--stage", "3", expected=2)[1], "")
 
 
+def killed_in(run, name, stage, least, arguments):
+    """Starts, and kills one of two ranks once the stage has `least` steps on record."""
+    base = run.folder / name
+    process = run.cltrain.start(2, arguments)
+    p.wait_until(lambda: len(p.read_steps(base / stage)) >= least or process.poll() is not None, 120,
+                 f"step {least} of stage {stage}")
+    pids = p.rank_pids(process.pid)
+    p.check(1 in pids, "the run was over before it was killed: nothing is shown")
+    os.kill(pids[1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    p.check(process.returncode != 0, output)
+    return base
+
+
+def check_killed_stages(run):
+    """In either stage; the second never takes what an unfinished first has."""
+    more = ["train.epochs=12", "train.patience=0", "eval.every_epochs=0", "checkpoint.every=1"]
+    straight, _ = run.train("srma_beauty", "one-go", *more, ranks=2)
+    arguments = ["--config", "srma_beauty.yaml", f"data.root={run.folder}", "data.name=walks",
+                 f"run.dir={run.folder / 'ended'}", *TINY, *more]
+    killed_in(run, "ended", "1", 4, arguments)
+    output = run([*arguments, "--stage", "2"], 5)
+    p.check("the run is not finished" in output, output)
+    ended = killed_in(run, "ended", "2", 4, arguments)
+    run(arguments, ranks=2)
+    for stage in "12":
+        a, b = p.summary(straight / stage), p.summary(ended / stage)
+        p.check(a["state_sha256"] == b["state_sha256"], f"stage {stage}: {a}\n{b}")
+    weights = run.folder / "srma.safetensors"
+    run(["export", "--run", ended / "2", "--out", weights])
+    data = weights.read_bytes()
+    names = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    p.check("item_encoder.aug_layer.augment_layers.2.dense.weight" in names, str(list(names)))
+
+
+def check_not_evaluated(run):
+    """Without an evaluation there are no best weights: the newest count."""
+    run_dir, _ = run.train("sasrec_ml100k", "not-evaluated", "train.epochs=60", "model.dropout=0.1",
+                           "optim.lr=0.01", "eval.enabled=false")
+    output = run(["eval", "--run", run_dir])
+    p.check(", checkpoint of step" in output, output)
+    hits = float(output.split("HR@5 ")[1].split()[0])
+    p.check(hits > 0.5, output)
+
+
+def check_changed_data(run):
+    """Other lists under the same name, or the same in another order, are not those of the run."""
+    lines = (run.folder / "timed.inter").read_text().splitlines()
+    (run.folder / "moved.inter").write_text("\n".join(lines) + "\n")
+    run_dir, _ = run.train("sasrec_ml100k", "moved", "train.epochs=1", data="moved")
+    rows = (run_dir / "items.tsv").read_text().splitlines()
+    p.check(rows[0] == "number\titem" and len(rows) == ITEMS + 1, str(rows[:3]))
+    (run.folder / "moved.inter").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    for arguments in (["eval", "--run", run_dir], ["recommend", "--run", run_dir, "--user", "u3"]):
+        output = run(arguments, 3)
+        p.check("are not the lists that the run in" in output, output)
+    output = run.train("sasrec_ml100k", "moved", "train.epochs=2", data="moved", expected=3)[1]
+    p.check("are not the lists that the run in" in output, output)
+
+
 def check_inter(run):
     run_dir, output = run.train("sasrec_ml100k", "inter", "train.epochs=1", data="timed")
     p.check("timed.inter" in output and "92 users, 40 items" in output, output)
@@ -182,6 +243,7 @@ def check_bad_input(run):
             ("1 2 x 4\n", 3, "bad.txt:1"),
             ("1 2 0 4 5\n", 3, "bad.txt:1"),
             ("", 3, "bad.txt"),
+            ("1 2 3 4 5\n2 1 2 2000000000 3 4\n", 3, "bad.txt:2: item 2000000000 is far above"),
             ("1 2 3 4\n2 1 2 3\n", 3, "has 4 items or more"),
     ):
         (run.folder / "bad.txt").write_text(text)
@@ -212,7 +274,10 @@ def main():
         check_recommend(run, trained)
         check_kill(run)
         check_stages(run)
+        check_killed_stages(run)
+        check_not_evaluated(run)
         check_inter(run)
+        check_changed_data(run)
         check_plan(run)
         check_bad_input(run)
         scores = p.summary(trained)["eval"]["test"]

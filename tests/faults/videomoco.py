@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """VideoMoCo as a program, on videos that ffmpeg makes: both configs start; a run with a video too
-short for its clips goes on and lists it, up to data.max_bad_ratio; a run that is stopped in the
-middle, while the generator plays, and continued has the state of one that was not.
+short for its clips goes on and lists it, up to data.max_bad_ratio; a run that is stopped or killed in
+the middle, while the generator plays, and continued has the state of one that was not; going on with
+other numbers of ranks is the run of one rank.
 
 usage: videomoco.py CLTRAIN
 """
@@ -51,24 +52,59 @@ def check_short(cltrain, folder):
     p.check("max_bad_ratio" in output, output)
 
 
-def check_stop(cltrain, folder):
+def check_refusals(cltrain, folder):
+    for option, message in (("data.frames=3", "drops no whole frame"),
+                            ("augment.size=10", "augment.size=10 is too small"),
+                            ("videomoco.momentum=1.5", "below 1, as 0.999")):
+        output = run(cltrain, [*TINY, f"data.root={folder / 'good'}", option,
+                               f"run.dir={folder / 'refused'}"], 2)
+        p.check(message in output, output)
+
+
+def check_ends(cltrain, folder):
+    """Both kinds: told to stop, all ranks; and killed, one of them."""
     arguments = [*TINY, f"data.root={folder / 'good'}"]
-    whole, stopped = folder / "whole", folder / "stopped"
-    run(cltrain, [*arguments, f"run.dir={whole}"])
-    process = cltrain.start(2, [*arguments, f"run.dir={stopped}"])
-    p.wait_until(lambda: len(p.read_steps(stopped)) >= 20 or process.poll() is not None, 120,
-                 "20 steps")
-    for pid in p.rank_pids(process.pid).values():
-        os.kill(pid, signal.SIGUSR1)
-    output, _ = process.communicate(timeout=60)
-    p.check(process.returncode == 75, f"exit {process.returncode}, not 75\n{output}")
-    done = len(p.read_steps(stopped))
-    p.check(20 <= done < 60, f"stopped after {done} steps")
-    output = run(cltrain, [*arguments, f"run.dir={stopped}"])
-    p.check(f"resumed at step {done}" in output, output)
-    p.check(p.summary(stopped)["state_sha256"] == p.summary(whole)["state_sha256"],
-            "another state than the run that was not stopped")
-    return done
+    run(cltrain, [*arguments, f"run.dir={folder / 'whole'}"])
+    for end, victims in ((signal.SIGUSR1, (0, 1)), (signal.SIGKILL, (1,))):
+        ended = folder / end.name
+        process = cltrain.start(2, [*arguments, f"run.dir={ended}"])
+        p.wait_until(lambda: len(p.read_steps(ended)) >= 20 or process.poll() is not None, 120,
+                     "20 steps")
+        pids = p.rank_pids(process.pid)
+        for rank in victims:
+            os.kill(pids[rank], end)
+        output, _ = process.communicate(timeout=60)
+        told = end == signal.SIGUSR1
+        p.check(process.returncode == 75 if told else process.returncode != 0,
+                f"{end.name}: exit {process.returncode}\n{output}")
+        done = len(p.read_steps(ended))
+        p.check(20 <= done < 60, f"{end.name}: ended after {done} steps")
+        output = run(cltrain, [*arguments, f"run.dir={ended}"])
+        resumed = int(output.split("resumed at step ")[1].split()[0])
+        p.check(resumed == done if told else done - 4 <= resumed <= done, f"{done} steps\n{output}")
+        p.check(p.summary(ended)["state_sha256"] == p.summary(folder / "whole")["state_sha256"],
+                f"{end.name}: another state than the run that was not ended")
+
+
+def check_other_ranks(cltrain, folder):
+    """Generator, queue and both optimisers, in float64."""
+    arguments = [*TINY, f"data.root={folder / 'good'}", "run.dtype=float64",
+                 "optim.schedule=constant", "videomoco.generator_start=0"]
+
+    def go_on(name, ranks, steps):
+        code, output = cltrain.run(ranks, [*arguments, f"train.steps={steps}",
+                                           f"run.dir={folder / name}"])
+        p.check(code == 0, f"{ranks} ranks to step {steps}: exit {code}\n{output}")
+
+    go_on("alone", 1, 9)
+    for ranks, steps in ((3, 3), (2, 6), (4, 9)):
+        go_on("moved", ranks, steps)
+    for one, other in zip(p.read_steps(folder / "alone"), p.read_steps(folder / "moved"),
+                          strict=True):
+        p.check(one["ids_hash"] == other["ids_hash"], f"step {one['step']}: another batch")
+        for a, b in ((one["loss"], other["loss"]), (one["scalars"]["generator_change"],
+                                                    other["scalars"]["generator_change"])):
+            p.check(abs(a - b) < 1e-9 * abs(a), f"{one}\n{other}")
 
 
 def main():
@@ -78,8 +114,10 @@ def main():
         make_videos(folder / "good", 12, frames=40)
         check_configs(cltrain, folder)
         check_short(cltrain, folder)
-        done = check_stop(cltrain, folder)
-    print(f"configs start, short videos are listed, a run stopped at step {done} goes on as if not")
+        check_refusals(cltrain, folder)
+        check_ends(cltrain, folder)
+        check_other_ranks(cltrain, folder)
+    print("configs start, short videos are listed, runs that were ended or moved go on as if not")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ TEST(MomentumOptions, MistakesAreNamed) {
   options.moco.queue = 4096;
   options.moco.momentum = 1;
   expect(options, 4, "moco.momentum=1 would leave the key encoder");
+  options.moco.momentum = 1.5;
+  expect(options, 4, "moco.momentum=1.5 would drive the key encoder away");
   options.moco.momentum = 0.99;
   options.model.bn_splits = 6;
   EXPECT_TRUE(problems(options, 3).empty());

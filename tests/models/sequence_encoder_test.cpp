@@ -167,7 +167,8 @@ TEST(AugmentedLayers, NamesAreDocumented) {
   const auto names = [](AugmentedLayerType type) {
     std::set<std::string> found;
     for (const auto& item : make_augmented(type).named_parameters())
-      if (item.key().starts_with("2.")) found.insert(item.key());
+      if (item.key().starts_with("augment_layers.2."))
+        found.insert(item.key().substr(std::string("augment_layers.").size()));
     return found;
   };
   EXPECT_EQ(names(AugmentedLayerType::kSingle),

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <iostream>
+#include <limits>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -95,6 +96,15 @@ void expect_best(const Neighbours& found, const Matrix& scores, size_t items) {
     // Rounding may part what is equal, so only a clearly equal lower id is a mistake.
     for (size_t j = 1; j < best; ++j) EXPECT_NE(scores[i][j], scores[i][best]) << i << ", " << j;
   }
+  double least = std::numeric_limits<double>::infinity(), largest = 0;
+  for (size_t i = 1; i <= items; ++i)
+    for (size_t j = 1; j <= items; ++j)
+      if (i != j && scores[i][j] > 0) {
+        least = std::min(least, scores[i][j]);
+        largest = std::max(largest, scores[i][j]);
+      }
+  EXPECT_NEAR(found.least, least, 1e-6);
+  EXPECT_NEAR(found.largest, largest, 1e-6);
 }
 
 TEST(ItemSimilarity, ItemCfIsTheBruteForceOne) {
@@ -183,15 +193,20 @@ TEST(ItemSimilarity, RandomOnesAreOtherItemsAndKeyed) {
 
 TEST(ItemSimilarity, HybridTakesTheLargerOfTheMappedScores) {
   // Mapped: one {0, 1, .25}, other {.5, 0, 1}; ids 0 and 4 have no say.
-  const Neighbours one{{1, 2, 3, 1, 1}, {9, 2, 6, 3, 9}};
-  const Neighbours other{{2, 3, 1, 2, 2}, {-9, -1, -3, 1, 50}};
+  const Neighbours one{{1, 2, 3, 1, 1}, {9, 2, 6, 3, 9}, 2, 6};
+  const Neighbours other{{2, 3, 1, 2, 2}, {-9, -1, -3, 1, 50}, -3, 1};
   const Neighbours found = hybrid(one, other);
   EXPECT_EQ(found.best, (std::vector<int32_t>{1, 3, 3, 2, 1}));
   EXPECT_EQ(found.score, (std::vector<float>{0, 0.5f, 1, 1, 0}));
   // Equal scores say nothing: the other side decides, and ties go to the first.
-  const Neighbours equal{{1, 2, 3, 1, 1}, {0, 4, 4, 4, 0}};
+  const Neighbours equal{{1, 2, 3, 1, 1}, {0, 4, 4, 4, 0}, 4, 4};
   EXPECT_EQ(hybrid(equal, other).best, (std::vector<int32_t>{1, 3, 3, 2, 1}));
   EXPECT_EQ(hybrid(other, equal).best, (std::vector<int32_t>{2, 3, 1, 2, 2}));
+  // Pairs that are nobody's nearest count: online products of an item with itself. Now other is
+  // mapped to {.2, 0, .4}.
+  const Neighbours wide{other.best, other.score, -3, 7};
+  EXPECT_EQ(hybrid(one, wide).best, (std::vector<int32_t>{1, 3, 3, 2, 1}));
+  EXPECT_FLOAT_EQ(hybrid(one, wide).score[3], 0.4f);
   EXPECT_THROW(hybrid(one, Neighbours{{1, 1, 1}, {0, 0, 0}}), std::invalid_argument);
 }
 
