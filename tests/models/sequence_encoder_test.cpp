@@ -186,7 +186,7 @@ TEST(AugmentedLayers, SingleIsItsFormula) {
   const auto p = layers.named_parameters();
   at::Tensor expected = x;
   for (const int64_t n : {0, 2}) {
-    const std::string name = std::to_string(n) + ".";
+    const std::string name = "augment_layers." + std::to_string(n) + ".";
     const at::Tensor dense =
         at::gelu(at::matmul(expected, p[name + "dense.weight"].t()) + p[name + "dense.bias"]);
     const at::Tensor sum = expected + token_dropout(dense, rows, draws.at(7 + 3 * n, 0.5));
@@ -209,7 +209,7 @@ TEST(AugmentedLayers, GradientsReachTheKeptLayersOnly) {
         .backward();
     EXPECT_TRUE(x.grad().defined());
     for (const auto& [name, gradient] : gradients_of(layers)) {
-      EXPECT_EQ(gradient.defined(), !name.starts_with("1.")) << name;
+      EXPECT_EQ(gradient.defined(), !name.starts_with("augment_layers.1.")) << name;
       if (gradient.defined() && !name.ends_with("key.bias")) {
         EXPECT_GT(gradient.abs().max().item<double>(), 1e-9) << name;
       }

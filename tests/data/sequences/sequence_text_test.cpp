@@ -16,11 +16,11 @@ using testing::write_text;
 
 TEST(SequenceText, ReadsUsersAndKeepsIds) {
   const TemporaryFolder folder;
-  const auto path = write_text(folder, "7 3 1 3\r\n\n 2\t9  1 \n5 2147483646");
+  const auto path = write_text(folder, "7 3 1 3\r\n\n 2\t9  1 \n5 1000000");
   const Interactions set = read_sequence_text(path);
-  EXPECT_EQ(testing::lists_of(set), (Lists{{3, 1, 3}, {9, 1}, {2147483646}}));
+  EXPECT_EQ(testing::lists_of(set), (Lists{{3, 1, 3}, {9, 1}, {1000000}}));
   EXPECT_EQ(set.user_names, (std::vector<std::string>{"7", "2", "5"}));
-  EXPECT_EQ(set.items(), 2147483646);
+  EXPECT_EQ(set.items(), 1000000);
   EXPECT_EQ(set.item_name(9), "9");
   EXPECT_TRUE(set.ratings.empty());
 }
@@ -39,6 +39,7 @@ TEST(SequenceText, NamesFileAndLineOfWhatIsWrong) {
            {"1 2 3\n\n2 4 5.0\n", ":3: item '5.0' is no whole number"},
            {"1 2 +3\n", ":1: item '+3' is no whole number"},
            {"1 2\x01\n", ":1: item '2\\x01' is no whole number"},
+           {"3 4\n1 2 1000001 2\n", ":2: item 1000001 is far above the number of items"},
            {"1 2 0\n", ":1: item '0' is below 1"},
            {"1 2 -4\n", ":1: item '-4' is below 1"},
            {"1 2\n0 4\n", ":2: user '0' is below 1"},
