@@ -55,9 +55,9 @@ def sasrec(cltrain, folder):
 
 
 def srma(cltrain, folder):
-    """Both stages; the contrast by the last slot, which takes minutes instead of hours."""
+    """Both stages; the contrast by the last slot, which takes a minute and not an hour."""
     train(cltrain, "srma_ml100k.yaml", folder / "run", f"data.root={movielens()}",
-          "train.epochs=150", "train.patience=0", "eval.every_epochs=0", "srma.contrast=last")
+          "train.epochs=200", "train.patience=0", "eval.every_epochs=0", "srma.contrast=last")
     above_baselines(evaluation(folder / "run" / "1"))
     return above_baselines(evaluation(folder / "run" / "2"))
 
@@ -67,7 +67,7 @@ def clicks(cltrain, folder):
     train(cltrain, "cl4srec_easyrec_ml100k.yaml", folder / "run", f"data.root={movielens()}")
     scores = evaluation(folder / "run")
     auc, untrained = scores["clicks"]["AUC"], scores["untrained_model"]["AUC"]
-    p.check(auc > 0.7 and auc > untrained + 0.15, str(scores))
+    p.check(auc > 0.75 and auc > untrained + 0.2, str(scores))
     return f"AUC {auc:.4f}, untrained {untrained:.4f}"
 
 
