@@ -5,7 +5,6 @@ goes on after a kill, is measured again; ratings as clicks; clear errors.
 usage: easyrec.py CLTRAIN
 """
 import pathlib
-import subprocess
 import sys
 
 import program as p
@@ -43,21 +42,7 @@ backbone:
 LEARNING = ["data.rows=20000", "train.epochs=5", "optim.lr=0.01", "eval.every_epochs=0"]
 
 
-class Runs:
-    def __init__(self, cltrain, folder):
-        self.cltrain, self.folder = cltrain, folder
-
-    def __call__(self, arguments, expected=0, ranks=1):
-        words = [str(a) for a in arguments]
-        if expected == 0:
-            code, output = self.cltrain.run(ranks, words)
-        else:  # without mpirun, which takes two seconds to notice
-            done = subprocess.run([sys.argv[1], *words], capture_output=True, text=True, timeout=120)
-            code, output = done.returncode, done.stdout + done.stderr
-        p.check(code == expected,
-                f"exit {code}, not {expected}: {' '.join(map(str, arguments))}\n{output}")
-        return output
-
+class Runs(p.Runs):
     def train(self, name, *more, ranks=1, expected=0):
         run_dir = self.folder / name
         output = self(["--config", "cl4srec_easyrec_ml100k.yaml", f"easyrec.model={self.folder}/m.yaml",

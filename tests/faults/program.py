@@ -44,6 +44,25 @@ class Program:
         return process.returncode, output
 
 
+class Runs:
+    """Commands in one test's folder. One rank goes without mpirun, which takes seconds to notice that a
+    program has ended with an error."""
+
+    def __init__(self, cltrain, folder):
+        self.cltrain, self.folder = cltrain, folder
+
+    def __call__(self, arguments, expected=0, ranks=1):
+        words = [str(a) for a in arguments]
+        if ranks == 1:
+            done = subprocess.run([self.cltrain.path, *words], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=300)
+            code, output = done.returncode, done.stdout
+        else:
+            code, output = self.cltrain.run(ranks, words)
+        check(code == expected, f"exit {code}, not {expected}: {' '.join(words)}\n{output}")
+        return output
+
+
 def rank_pids(mpirun_pid):
     """Process ids of the ranks below one mpirun, by rank."""
     found = {}

@@ -32,16 +32,7 @@ def write_sets(folder):
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(rows))
 
 
-class Runs:
-    def __init__(self, cltrain, folder):
-        self.cltrain, self.folder = cltrain, folder
-
-    def __call__(self, arguments, expected=0, ranks=1):
-        code, output = self.cltrain.run(ranks, [str(a) for a in arguments])
-        p.check(code == expected,
-                f"exit {code}, not {expected}: {' '.join(map(str, arguments))}\n{output}")
-        return output
-
+class Runs(p.Runs):
     def train(self, config, name, *more, ranks=1, expected=0, data="walks"):
         run_dir = self.folder / name
         output = self(["--config", f"{config}.yaml", f"data.root={self.folder}",
