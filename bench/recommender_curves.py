@@ -195,7 +195,8 @@ def ours(options, more):
     stage = []
     if options.method == "srma":
         stage = ["--stage", "1"]
-        settings.append(f"srma.layers_in_training={str(options.through).lower()}")
+        settings += [f"srma.layers_in_training={str(options.through).lower()}",
+                     "srma.normalize=false", "srma.temperature=1"]
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
     subprocess.run([options.cltrain, "--config", CONFIG[options.method], *stage, *settings, *more],
                    check=True, stdout=subprocess.DEVNULL, env=environment)
