@@ -81,6 +81,22 @@ def rank_pids(mpirun_pid):
     return found
 
 
+def end_during(cltrain, arguments, run_dir, least, end, victims):
+    """Two ranks; sends the signal `end` to the ranks `victims` once `least` steps are on record.
+    Returns the exit code and the output."""
+    process = cltrain.start(2, arguments)
+    wait_until(lambda: len(read_steps(run_dir)) >= least or process.poll() is not None, 120,
+               f"step {least} in {run_dir}")
+    pids = rank_pids(process.pid)
+    check(all(rank in pids for rank in victims),
+          "the run was over before it was ended: nothing is shown")
+    for rank in victims:
+        os.kill(pids[rank], end)
+    output, _ = process.communicate(timeout=60)
+    check(process.returncode != 0, output)
+    return process.returncode, output
+
+
 def read_steps(run_dir):
     """The whole lines of metrics.jsonl."""
     path = pathlib.Path(run_dir) / "metrics.jsonl"

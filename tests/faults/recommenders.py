@@ -5,7 +5,6 @@ changes nothing; stages; evaluation, given weights and recommendations; clear er
 usage: recommenders.py CLTRAIN
 """
 import json
-import os
 import pathlib
 import signal
 import sys
@@ -116,14 +115,7 @@ def check_kill(run):
     killed = run.folder / "killed"
     arguments = ["--config", "coserec_beauty.yaml", f"data.root={run.folder}", "data.name=walks",
                  f"run.dir={killed}", *TINY, *more]
-    process = run.cltrain.start(2, arguments)
-    p.wait_until(lambda: len(p.read_steps(killed)) >= 11 or process.poll() is not None, 120,
-                 "step 11")
-    pids = p.rank_pids(process.pid)
-    p.check(1 in pids, "the run was over before it was killed: nothing is shown")
-    os.kill(pids[1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    p.check(process.returncode != 0, output)
+    p.end_during(run.cltrain, arguments, killed, 11, signal.SIGKILL, [1])
     run(arguments, ranks=2)
     a, b = p.summary(straight), p.summary(killed)
     p.check(a["state_sha256"] == b["state_sha256"], f"{a}\n{b}")
@@ -146,30 +138,17 @@ def check_stages(run):
     p.check("has stages 1 to 2" in run.train("srma_ml100k", "x", "--stage", "3", expected=2)[1], "")
 
 
-def killed_in(run, name, stage, least, arguments):
-    """Starts, and kills one of two ranks once the stage has `least` steps on record."""
-    base = run.folder / name
-    process = run.cltrain.start(2, arguments)
-    p.wait_until(lambda: len(p.read_steps(base / stage)) >= least or process.poll() is not None, 120,
-                 f"step {least} of stage {stage}")
-    pids = p.rank_pids(process.pid)
-    p.check(1 in pids, "the run was over before it was killed: nothing is shown")
-    os.kill(pids[1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    p.check(process.returncode != 0, output)
-    return base
-
-
 def check_killed_stages(run):
     """In either stage; the second never takes what an unfinished first has."""
     more = ["train.epochs=12", "train.patience=0", "eval.every_epochs=0", "checkpoint.every=1"]
     straight, _ = run.train("srma_beauty", "one-go", *more, ranks=2)
     arguments = ["--config", "srma_beauty.yaml", f"data.root={run.folder}", "data.name=walks",
                  f"run.dir={run.folder / 'ended'}", *TINY, *more]
-    killed_in(run, "ended", "1", 4, arguments)
+    ended = run.folder / "ended"
+    p.end_during(run.cltrain, arguments, ended / "1", 4, signal.SIGKILL, [1])
     output = run([*arguments, "--stage", "2"], 5)
     p.check("the run is not finished" in output, output)
-    ended = killed_in(run, "ended", "2", 4, arguments)
+    p.end_during(run.cltrain, arguments, ended / "2", 4, signal.SIGKILL, [1])
     run(arguments, ranks=2)
     for stage in "12":
         a, b = p.summary(straight / stage), p.summary(ended / stage)

@@ -7,7 +7,6 @@ other numbers of ranks is the run of one rank.
 usage: videomoco.py CLTRAIN
 """
 import json
-import os
 import pathlib
 import signal
 import sys
@@ -67,16 +66,10 @@ def check_ends(cltrain, folder):
     run(cltrain, [*arguments, f"run.dir={folder / 'whole'}"])
     for end, victims in ((signal.SIGUSR1, (0, 1)), (signal.SIGKILL, (1,))):
         ended = folder / end.name
-        process = cltrain.start(2, [*arguments, f"run.dir={ended}"])
-        p.wait_until(lambda: len(p.read_steps(ended)) >= 20 or process.poll() is not None, 120,
-                     "20 steps")
-        pids = p.rank_pids(process.pid)
-        for rank in victims:
-            os.kill(pids[rank], end)
-        output, _ = process.communicate(timeout=60)
+        code, output = p.end_during(cltrain, [*arguments, f"run.dir={ended}"], ended, 20, end,
+                                    victims)
         told = end == signal.SIGUSR1
-        p.check(process.returncode == 75 if told else process.returncode != 0,
-                f"{end.name}: exit {process.returncode}\n{output}")
+        p.check(code == 75 or not told, f"{end.name}: exit {code}\n{output}")
         done = len(p.read_steps(ended))
         p.check(20 <= done < 60, f"{end.name}: ended after {done} steps")
         output = run(cltrain, [*arguments, f"run.dir={ended}"])
